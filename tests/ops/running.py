@@ -86,7 +86,7 @@ class Program:
 
 @contextlib.contextmanager
 def supervised(folder: Path, *specs: dict[str, Any], env: dict[str, str] | None = None) -> Iterator[Program]:
-    """Run the supervisor over light children; afterwards nothing of it is left."""
+    """Run the supervisor over light children; once the outermost has ended, nothing of the folder's is left."""
     argv = [sys.executable, "-m", "tests.ops.driver", str(folder), json.dumps(specs)]
     program = Program(argv, folder=folder, env=env or {})
     try:
@@ -94,7 +94,8 @@ def supervised(folder: Path, *specs: dict[str, Any], env: dict[str, str] | None 
     finally:
         if program.popen.poll() is None:
             program.end()
-        wait_for(lambda: not processes_mentioning(str(folder)), what="the end of every process")
+        others = {pid for pid in processes_mentioning(f"tests.ops.driver\0{folder}\0") if pid != program.popen.pid}
+        wait_for(lambda: others or not processes_mentioning(str(folder)), what="the end of every process")
 
 
 def shell(name: str, script: str, **more: Any) -> dict[str, Any]:
