@@ -1,0 +1,1 @@
+"""Users, roles, the permission matrix, sessions, JWT, API keys, MFA, password policy, IP rules."""

@@ -1,0 +1,146 @@
+"""The permission matrix: every code, what it allows, and the smallest built-in role that holds it. Data alone."""
+
+from dataclasses import dataclass
+
+VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
+RANK = {VIEWER: 1, OPERATOR: 2, ADMIN: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One code: `resource:action`, its meaning, the smallest built-in role that holds it."""
+
+    code: str
+    meaning: str
+    role: str
+
+
+def _codes(resource: str, **actions: tuple[str, str]) -> list[Permission]:
+    return [Permission(f"{resource}:{action}", meaning, role) for action, (role, meaning) in actions.items()]
+
+
+PERMISSIONS: tuple[Permission, ...] = (
+    *_codes("dashboard", view=(VIEWER, "See the overview and system alerts.")),
+    *_codes("profile", view=(VIEWER, "See one's own profile."), update=(VIEWER, "Change one's own profile, password and MFA.")),
+    *_codes("tickets", create=(VIEWER, "Make a ticket for a stream or socket.")),
+    *_codes("events", view=(VIEWER, "Follow the events that one's other permissions let one read.")),
+    *_codes("runtime", view=(VIEWER, "See the runtime's state and the configured features.")),
+    *_codes(
+        "settings",
+        view=(ADMIN, "See the settings."),
+        update=(ADMIN, "Change settings."),
+        refresh=(OPERATOR, "Change the interval of metrics."),
+    ),
+    *_codes("audit", view=(ADMIN, "Read the audit trail."), export=(ADMIN, "Export the audit trail.")),
+    *_codes(
+        "users",
+        view=(ADMIN, "See users."),
+        create=(ADMIN, "Create users."),
+        update=(ADMIN, "Change users, their roles and passwords."),
+        delete=(ADMIN, "Disable users."),
+    ),
+    *_codes(
+        "roles",
+        view=(VIEWER, "See roles."),
+        create=(ADMIN, "Create roles."),
+        update=(ADMIN, "Change roles."),
+        delete=(ADMIN, "Delete roles."),
+    ),
+    *_codes(
+        "api_keys",
+        view=(VIEWER, "See one's own API keys."),
+        create=(OPERATOR, "Create API keys with at most one's own rights."),
+        delete=(OPERATOR, "Revoke one's own API keys."),
+        manage=(ADMIN, "See and revoke everybody's API keys."),
+    ),
+    *_codes(
+        "security",
+        view=(ADMIN, "See the security settings, password policy and IP rules."),
+        update=(ADMIN, "Change the security settings, password policy and IP rules."),
+    ),
+    *_codes("sessions", view=(ADMIN, "See everybody's sessions."), delete=(ADMIN, "End anybody's session.")),
+    *_codes(
+        "servers",
+        view=(VIEWER, "See servers, their metrics and history."),
+        create=(OPERATOR, "Add servers."),
+        update=(OPERATOR, "Change servers."),
+        delete=(OPERATOR, "Remove servers."),
+        execute_local=(ADMIN, "Run commands on the platform's own host."),
+    ),
+    *_codes("samples", push=(OPERATOR, "Push metrics of a server.")),
+    *_codes("metrics", export=(VIEWER, "Export metrics.")),
+    *_codes("processes", view=(VIEWER, "See processes.")),
+    *_codes(
+        "endpoints",
+        view=(VIEWER, "See endpoint monitors and their results."),
+        create=(OPERATOR, "Add endpoint monitors."),
+        update=(OPERATOR, "Change, pause and resume endpoint monitors."),
+        delete=(OPERATOR, "Remove endpoint monitors."),
+        check=(OPERATOR, "Run a check now."),
+    ),
+    *_codes(
+        "heartbeats",
+        view=(VIEWER, "See heartbeats, runs and pings."),
+        create=(OPERATOR, "Add heartbeats."),
+        update=(OPERATOR, "Change, pause and resume heartbeats."),
+        delete=(OPERATOR, "Remove heartbeats."),
+    ),
+    *_codes(
+        "alerts",
+        view=(VIEWER, "See alerts."),
+        acknowledge=(OPERATOR, "Acknowledge alerts."),
+        resolve=(OPERATOR, "Resolve alerts by hand."),
+        configure=(OPERATOR, "Change the six global thresholds."),
+    ),
+    *_codes(
+        "thresholds",
+        view=(VIEWER, "See thresholds."),
+        create=(OPERATOR, "Add thresholds."),
+        update=(OPERATOR, "Change thresholds."),
+        delete=(OPERATOR, "Remove thresholds."),
+    ),
+    *_codes("notifications", view=(VIEWER, "Read one's own inbox.")),
+    *_codes(
+        "channels",
+        view=(VIEWER, "See the channels' names and health."),
+        configure=(ADMIN, "See the channels' configuration, credentials masked."),
+        create=(ADMIN, "Add channels."),
+        update=(ADMIN, "Change channels."),
+        delete=(ADMIN, "Remove channels."),
+        test=(ADMIN, "Send a test message."),
+    ),
+    *_codes(
+        "rules",
+        view=(ADMIN, "See notification rules."),
+        create=(ADMIN, "Add notification rules."),
+        update=(ADMIN, "Change notification rules."),
+        delete=(ADMIN, "Remove notification rules."),
+    ),
+    *_codes(
+        "webhooks",
+        view=(VIEWER, "See webhooks and their deliveries."),
+        create=(OPERATOR, "Add webhooks."),
+        update=(OPERATOR, "Change webhooks."),
+        delete=(OPERATOR, "Remove webhooks."),
+        test=(OPERATOR, "Send a test to a webhook and redeliver."),
+    ),
+)
+
+CODES: dict[str, Permission] = {permission.code: permission for permission in PERMISSIONS}
+RESOURCES: frozenset[str] = frozenset(code.partition(":")[0] for code in CODES)
+
+
+def is_known(grant: str) -> bool:
+    """Return whether a grant is "*", "resource:*" of a known resource, or a known code."""
+    return grant == "*" or grant in CODES or (grant.endswith(":*") and grant[:-2] in RESOURCES)
+
+
+def codes_of_role(role: str) -> list[str]:
+    """Return what a built-in role holds: "*" for admin, the listed codes otherwise, sorted."""
+    if role == ADMIN:
+        return ["*"]
+    return sorted(permission.code for permission in PERMISSIONS if RANK[permission.role] <= RANK[role])
+
+
+#: What a key bound to a server may do, whatever its owner may.
+SERVER_KEY_CODES: frozenset[str] = frozenset({"samples:push", "servers:view", "processes:view"})

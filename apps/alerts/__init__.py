@@ -1,0 +1,1 @@
+"""Alerts and thresholds. The reference app: the smallest one that has every file; read it first."""

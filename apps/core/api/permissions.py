@@ -1,0 +1,33 @@
+"""Permission by action: a view names a code for each of its actions; what is not named is refused."""
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+PUBLIC = "public"
+
+
+def code_of(view: Any, method: str) -> str | None:
+    """Return the code that a view demands for the action (viewset) or method (plain view); None where it names none."""
+    codes: dict[str, str] = getattr(view, "codes", {})
+    action = getattr(view, "action", None)
+    return codes.get(action) if action else codes.get(method.lower())
+
+
+class HasCode(BasePermission):
+    """The caller holds the code that the view names for this action."""
+
+    message = "Your role does not allow this."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Return whether the caller may; fails closed where the view names no code."""
+        method = request.method or "GET"
+        if method == "OPTIONS":
+            return True
+        code = code_of(view, method)
+        if code == PUBLIC:
+            return True
+        if code is None or request.user is None:
+            return False
+        return bool(request.user.can(code))

@@ -1,0 +1,26 @@
+"""Who asks, from where: facts of the current request that events and logs carry."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Facts of one request. `address` is the client's, behind trusted proxies too."""
+
+    request_id: str = ""
+    address: str = ""
+    user_agent: str = ""
+
+
+_current: ContextVar[RequestContext] = ContextVar("request_context", default=RequestContext())
+
+
+def current() -> RequestContext:
+    """Return the facts of the request that runs now; empty outside of one."""
+    return _current.get()
+
+
+def enter(context: RequestContext) -> None:
+    """Make `context` the current one for this task or thread."""
+    _current.set(context)

@@ -1,0 +1,125 @@
+"""Emit: one row in the caller's transaction, one bell after its commit."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from apps.core import bell, context
+from apps.core.events.catalogue import FACT, LIVE, catalogue
+from apps.core.models import Event
+from apps.core.principals import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an event is about: kind ("endpoint"), id, and the name it had then."""
+
+    kind: str
+    id: str
+    name: str = ""
+
+
+def emit(
+    name: str,
+    *,
+    subject: Subject,
+    actor: Principal,
+    data: Mapping[str, Any] | None = None,
+    level: str = "info",
+    tags: Iterable[str] = (),
+    owner_id: UUID | str | None = None,
+    server_id: UUID | str | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    note: str = "",
+    at: datetime | None = None,
+) -> Event:
+    """Write the fact `name` in the caller's transaction.
+
+    Args:
+        data: the public payload, as the catalogue's schema says; JSON-able (ids as text, times as ISO 8601).
+        owner_id: only this user may see it (inbox, own keys).
+        server_id: a key bound to a server sees it only where this is its server.
+        before, after: changed fields for the audit trail; secret ones as "***". They never leave the audit rows.
+        note: one sentence for the audit trail.
+
+    Raises:
+        KeyError: the event is not in the catalogue. A programming error.
+    """
+    declaration = catalogue[name]
+    assert declaration.kind == FACT, f"{name} is a live event"
+    payload = dict(data or {})
+    if settings.VALIDATE_EVENTS:
+        import jsonschema
+
+        jsonschema.validate(payload, declaration.schema())
+    request = context.current()
+    audience: dict[str, Any] = {"permission": declaration.permission}
+    if owner_id is not None:
+        audience["owner_id"] = str(owner_id)
+    if server_id is not None:
+        audience["server_id"] = str(server_id)
+    audit: dict[str, Any] = {}
+    for key, value in (
+        ("before", before),
+        ("after", after),
+        ("note", note),
+        ("address", request.address),
+        ("user_agent", request.user_agent[:300]),
+        ("request_id", request.request_id),
+    ):
+        if value:
+            audit[key] = dict(value) if isinstance(value, Mapping) else value
+    event = Event.objects.create(
+        name=name,
+        subject_kind=subject.kind,
+        subject_id=subject.id,
+        subject_name=subject.name[:255],
+        level=level,
+        tags=sorted(tags),
+        audience=audience,
+        data=payload,
+        audit=audit,
+        actor=actor.snapshot(),
+        actor_name=actor.name[:255],
+        at=at or timezone.now(),
+    )
+    transaction.on_commit(_ring)
+    return event
+
+
+def _ring() -> None:
+    bell.ring(bell.EVENTS)
+
+
+def publish_live(
+    name: str,
+    *,
+    subject: Subject,
+    data: Mapping[str, Any],
+    owner_id: UUID | str | None = None,
+    server_id: UUID | str | None = None,
+    at: datetime | None = None,
+) -> None:
+    """Publish a live event: batched for 250 ms, no row, not replayed, lost where nobody listens."""
+    declaration = catalogue[name]
+    assert declaration.kind == LIVE, f"{name} is a fact"
+    bell.publish_live(
+        {
+            "event": name,
+            "subject": {"kind": subject.kind, "id": subject.id, "name": subject.name},
+            "at": (at or timezone.now()).isoformat(),
+            "data": dict(data),
+            "audience": {
+                "permission": declaration.permission,
+                **({"owner_id": str(owner_id)} if owner_id else {}),
+                **({"server_id": str(server_id)} if server_id else {}),
+            },
+        }
+    )

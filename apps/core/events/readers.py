@@ -1,0 +1,128 @@
+"""Durable readers: each reads facts in order and moves its cursor in the transaction of its effects."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from apps.core import leases
+from apps.core.events.catalogue import matches
+from apps.core.events.emit import Subject, emit
+from apps.core.events.sequencer import last_seq
+from apps.core.models import Event, ReaderCursor, SetAsideFact
+from apps.core.principals import system
+from apps.core.registries import Registry
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+BUDGET_S = 0.05  # a write transaction on SQLite keeps everybody else waiting
+GIVE_UP_AFTER = 3
+
+Handler = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A subscriber: `handle` runs once per fact whose name matches, inside the cursor's transaction."""
+
+    name: str
+    patterns: tuple[str, ...]
+    handle: Handler
+
+
+readers: Registry[Reader] = Registry("reader")
+
+
+def reader(name: str, *patterns: str) -> Callable[[Handler], Handler]:
+    """Register a function of an app's `subscribers.py` as a durable reader of the facts that match.
+
+    The function writes rows and emits; it never calls the network. What must leave the database becomes a delivery.
+    """
+
+    def register(handle: Handler) -> Handler:
+        readers.register(name, Reader(name, patterns, handle))
+        return handle
+
+    return register
+
+
+def read_once(one: Reader) -> int:
+    """Hand the next facts to a reader: at most 500, at most 50 ms of transaction.
+
+    Returns:
+        How many facts its cursor passed; 0 when it has caught up.
+    """
+    newest = last_seq()
+    cursor, _ = ReaderCursor.objects.get_or_create(name=one.name)
+    if cursor.seq >= newest:
+        return 0
+    failed: tuple[Event, Exception] | None = None
+    with transaction.atomic():
+        cursor = ReaderCursor.objects.select_for_update().get(name=one.name)
+        start, began = cursor.seq, time.monotonic()
+        facts = Event.objects.filter(seq__gt=cursor.seq, seq__lte=newest).order_by("seq")[:BATCH]
+        for fact in list(facts):
+            if matches(fact.name, one.patterns):
+                try:
+                    with transaction.atomic():
+                        one.handle(fact)
+                except Exception as error:  # a handler's fault must not stop the others' facts
+                    failed = (fact, error)
+                    break
+            assert fact.seq is not None
+            cursor.seq = fact.seq
+            if time.monotonic() - began > BUDGET_S:
+                break
+        passed = cursor.seq - start
+        if passed:
+            cursor.save(update_fields=["seq", "updated_at"])
+    if failed:
+        return passed + _note_failure(one, *failed)
+    return passed
+
+
+def _note_failure(one: Reader, fact: Event, error: Exception) -> int:
+    log.exception("reader %s failed on %s", one.name, fact, exc_info=error)
+    with transaction.atomic():
+        cursor = ReaderCursor.objects.select_for_update().get(name=one.name)
+        cursor.failures = cursor.failures + 1 if cursor.failing_seq == fact.seq else 1
+        cursor.failing_seq, cursor.last_error = fact.seq, f"{type(error).__name__}: {error}"[:2000]
+        given_up = cursor.failures >= GIVE_UP_AFTER
+        if given_up and fact.seq is not None:
+            SetAsideFact.objects.get_or_create(
+                reader=one.name, seq=fact.seq, defaults={"event_name": fact.name, "error": cursor.last_error}
+            )
+            cursor.seq, cursor.failing_seq, cursor.failures = fact.seq, None, 0
+            emit(
+                "system.alert",
+                subject=Subject("reader", one.name, one.name),
+                actor=system("readers"),
+                level="warning",
+                data={
+                    "title": f"A fact was set aside by {one.name}",
+                    "message": f"{fact.name} (no. {fact.seq}) failed three times: {cursor.last_error[:300]}",
+                    "level": "warning",
+                },
+            )
+        cursor.save()
+    return 1 if given_up else 0
+
+
+def dispatch_all() -> int:
+    """Let every reader whose lease this process gets read on.
+
+    Returns:
+        How many facts were passed in all; call again while it is not 0.
+    """
+    newest = last_seq()
+    behind = {name: one for name, one in readers.items()}
+    for cursor in ReaderCursor.objects.filter(name__in=list(behind), seq__gte=newest):
+        behind.pop(cursor.name)
+    total = 0
+    for name, one in behind.items():
+        if leases.hold(f"reader:{name}", seconds=30):
+            total += read_once(one)
+    return total

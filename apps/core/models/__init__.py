@@ -1,0 +1,18 @@
+"""Tables of the core."""
+
+from apps.core.models.base import EditableModel, Tag
+from apps.core.models.events import Event, ReaderCursor, SetAsideFact
+from apps.core.models.platform import Canary, IdempotencyRecord, Lease, Sequence, StoredSetting
+
+__all__ = [
+    "Canary",
+    "EditableModel",
+    "Event",
+    "IdempotencyRecord",
+    "Lease",
+    "ReaderCursor",
+    "Sequence",
+    "SetAsideFact",
+    "StoredSetting",
+    "Tag",
+]

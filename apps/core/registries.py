@@ -1,0 +1,85 @@
+"""Registries by which a higher app tells a lower one that it is there."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Named things of one kind; a name is taken once."""
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+        self._items: dict[str, T] = {}
+
+    def register(self, name: str, item: T) -> T:
+        """Add `item` under `name`; a second, different item of that name is a programming error."""
+        if self._items.get(name, item) is not item:
+            raise RuntimeError(f"{self.noun} {name!r} is registered twice")
+        self._items[name] = item
+        return item
+
+    def get(self, name: str) -> T | None:
+        """Return the item or None."""
+        return self._items.get(name)
+
+    def __getitem__(self, name: str) -> T:
+        return self._items[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._items
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._items))
+
+    def items(self) -> list[tuple[str, T]]:
+        """Return the pairs, sorted by name."""
+        return sorted(self._items.items())
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectKind:
+    """How to ask about things of one kind without importing their app.
+
+    Args:
+        find: id -> its name, or None where there is no such thing.
+        url: id -> path of its console page.
+    """
+
+    find: Callable[[str], str | None]
+    url: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a health part answers. `status` is "ok", "degraded", "down" or "off"."""
+
+    status: str
+    detail: str = ""
+    latency_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A growing table: its setting and how to prune it.
+
+    Args:
+        table: database table.
+        setting: "category.key" of its keep time in the runtime settings.
+        prune: deletes at most `limit` rows older than the keep time; returns how many.
+        telemetry: telemetry is refused and pruned before state when the disk is full.
+    """
+
+    table: str
+    setting: str
+    prune: Callable[[int], int]
+    telemetry: bool = False
+
+
+subjects: Registry[SubjectKind] = Registry("subject kind")
+health_parts: Registry[Callable[[], Health]] = Registry("health part")
+features: Registry[Callable[[], bool]] = Registry("feature")
+metric_collectors: Registry[Callable[[bool], Iterator[Any]]] = Registry("metric collector")
+keeps: Registry[Keep] = Registry("keep")

@@ -1,0 +1,1 @@
+"""Servers, their samples and roll-ups, and processes."""

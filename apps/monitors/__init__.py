@@ -1,0 +1,1 @@
+"""Endpoints and heartbeats: checks, pings and their state."""

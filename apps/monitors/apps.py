@@ -1,0 +1,10 @@
+"""The app."""
+
+from django.apps import AppConfig
+
+
+class MonitorsConfig(AppConfig):
+    """Monitors."""
+
+    name = "apps.monitors"
+    label = "monitors"

@@ -1,0 +1,1 @@
+"""Inbox, channels, rules, webhooks and deliveries."""

@@ -1,0 +1,1 @@
+"""Settings, URL collection, ASGI and Celery of the platform."""

@@ -1,0 +1,69 @@
+"""The Celery app. Its worker process also hosts the pulse, the runner and, embedded, beat and the local sampler."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from celery import Celery, bootsteps  # noqa: E402
+from celery.schedules import schedule  # noqa: E402
+
+app = Celery("watchkeeper")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+#: Slow work that may wait while the broker is away; what people are woken by is swept by the pulse.
+app.conf.beat_schedule = {
+    "core.prune": {"task": "core.prune", "schedule": schedule(300.0)},
+}
+
+
+class PulseStep(bootsteps.StartStopStep):
+    """Starts the pulse and the runner with the worker, stops them with it."""
+
+    requires = {"celery.worker.components:Pool"}
+
+    def __init__(self, parent: object, **options: object) -> None:
+        super().__init__(parent, **options)
+        self.pulse: object = None
+
+    def start(self, parent: object) -> None:
+        from apps.core.pulse import Pulse
+        from apps.core.runner import runner
+
+        runner()
+        self.pulse = Pulse()
+        self.pulse.start()
+
+    def stop(self, parent: object) -> None:
+        from apps.core.runner import runner
+
+        if self.pulse is not None:
+            self.pulse.stop()  # type: ignore[attr-defined]
+        runner().stop()
+
+
+class BeatStep(bootsteps.StartStopStep):
+    """Runs beat as a thread of the worker where there is no process of its own for it."""
+
+    requires = {"celery.worker.components:Pool"}
+
+    def __init__(self, parent: object, **options: object) -> None:
+        super().__init__(parent, **options)
+        self.beat: object = None
+
+    def include_if(self, parent: object) -> bool:
+        return os.environ.get("WATCHKEEPER_EMBED_BEAT") == "1"
+
+    def start(self, parent: object) -> None:
+        from celery.beat import EmbeddedService
+        from django.conf import settings
+
+        self.beat = EmbeddedService(app, thread=True, schedule_filename=str(settings.DATA_DIR / "beat-schedule"))
+        self.beat.start()  # type: ignore[attr-defined]
+
+    def stop(self, parent: object) -> None:
+        if self.beat is not None:
+            self.beat.stop()  # type: ignore[attr-defined]
+
+
+app.steps["worker"].update({PulseStep, BeatStep})

@@ -1,0 +1,203 @@
+"""Where things live and who may reach them: paths, keys, database, Redis, hosts, apps."""
+
+import ipaddress
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from config import env, keys
+from config.settings.database import database_from_url
+from config.version import VERSION
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+PRODUCT_VERSION = VERSION
+TESTING = env.flag("WATCHKEEPER_TESTING")
+DEBUG = env.flag("DEBUG")
+
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var"))).resolve()
+HOST = env.text("HOST", "127.0.0.1")
+PORT = env.integer("PORT", 8000, least=1, most=65535)
+PUBLIC_URL = env.text("PUBLIC_URL", f"http://{'127.0.0.1' if HOST in ('0.0.0.0', '::') else HOST}:{PORT}").rstrip("/")
+_public = urlsplit(PUBLIC_URL)
+if _public.scheme not in ("http", "https") or not _public.hostname:
+    env.fail("PUBLIC_URL", f'"{PUBLIC_URL}" is not an address such as https://watch.example.org.')
+PUBLIC_HOST = _public.hostname
+PUBLIC_ORIGIN = f"{_public.scheme}://{_public.netloc}"
+SECURE = _public.scheme == "https"
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or [PUBLIC_HOST, "localhost", "127.0.0.1", "[::1]"]
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+OUTBOUND_ALLOW = env.networks("OUTBOUND_ALLOW")
+METRICS_TOKEN = env.text("METRICS_TOKEN")
+LOCAL_SERVER = env.flag("LOCAL_SERVER", True)
+PING_LOG_PER_MINUTE = env.integer("PING_LOG_PER_MINUTE", 60, least=1, most=6000)
+
+# --- database and Redis ------------------------------------------------------------------------------------------
+DATABASE_URL = env.text("DATABASE_URL")
+DATABASES: dict[str, dict[str, Any]] = {"default": database_from_url(DATABASE_URL, DATA_DIR, testing=TESTING)}
+EMBEDDED = DATABASES["default"]["ENGINE"].endswith("sqlite3")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.text("REDIS_URL", f"unix://{DATA_DIR}/redis/redis.sock")
+REDIS_PREFIX = env.text("REDIS_PREFIX", "wk")
+
+
+def _redis_endpoint(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return (parts.path, 0) if parts.scheme == "unix" else (parts.hostname or "", parts.port or 6379)
+
+
+# The platform's own parts: no check and no delivery may be aimed at them.
+OWN_ENDPOINTS: set[tuple[str, int]] = {_redis_endpoint(REDIS_URL)}
+if not EMBEDDED:
+    OWN_ENDPOINTS.add((DATABASES["default"]["HOST"] or "127.0.0.1", int(DATABASES["default"]["PORT"] or 5432)))
+
+# --- keys --------------------------------------------------------------------------------------------------------
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+KEYS_MAY_BE_MADE = EMBEDDED and _loopback(PUBLIC_HOST)
+
+
+def _key(name: str, command: str) -> str:
+    given = env.text(name)
+    if given:
+        return given
+    if KEYS_MAY_BE_MADE or "collectstatic" in sys.argv:
+        return keys.load_or_create(DATA_DIR, name.lower())
+    env.fail(name, f"must be given where the database is not SQLite or PUBLIC_URL is not loopback. Make one: {command}")
+
+
+SECRET_KEY = _key("SECRET_KEY", "python3 -c 'import secrets; print(secrets.token_urlsafe(50))'")
+VAULT_KEY = _key("VAULT_KEY", "python3 -c 'import base64, secrets; print(base64.b64encode(secrets.token_bytes(32)).decode())'")
+VAULT_KEYS_OLD = env.words("VAULT_KEYS_OLD")
+
+# --- apps --------------------------------------------------------------------------------------------------------
+LOCAL_APPS = [
+    "apps.core",
+    "apps.accounts",
+    "apps.fleet",
+    "apps.notifications",
+    "apps.monitors",
+    "apps.alerts",
+    "apps.realtime",
+]
+INSTALLED_APPS = [
+    "daphne",
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
+    "apps.core.admin.apps.ConsoleAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "channels",
+    *LOCAL_APPS,
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "apps.accounts.middleware.ConsoleSessionMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- accounts ----------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["apps.accounts.backends.AccountBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+if TESTING:
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+LOGIN_URL = "/admin/login/"
+LOGIN_REDIRECT_URL = "/admin/"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
+SESSION_COOKIE_NAME = "__Host-wk_session" if SECURE else "wk_session"
+CSRF_COOKIE_NAME = "__Host-wk_csrf" if SECURE else "wk_csrf"
+CSRF_TRUSTED_ORIGINS = [PUBLIC_ORIGIN]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_WATCHKEEPER_SCHEME", "https")  # set by the edge alone, from trusted proxies
+
+# --- language, files ---------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "static"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024
+
+# --- mail --------------------------------------------------------------------------------------------------------
+SMTP_URL = env.text("SMTP_URL")
+MAIL_FROM = env.text("MAIL_FROM", f"watchkeeper@{PUBLIC_HOST}")
+
+# --- Celery ------------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1) if REDIS_URL.startswith("unix:") else REDIS_URL
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 60, "global_keyprefix": f"{REDIS_PREFIX}:", "socket_timeout": 5}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "work"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_CONCURRENCY = 4
+CELERY_TASK_ALWAYS_EAGER = TESTING
+CELERY_TIMEZONE = "UTC"
+
+# --- logging -----------------------------------------------------------------------------------------------------
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "apps.core.logs.JsonFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "django.security": {"level": "ERROR"},
+        "uvicorn": {"level": "WARNING"},
+        "uvicorn.error": {"level": "WARNING"},
+        "celery": {"level": "WARNING"},
+        "kombu": {"level": "ERROR"},
+    },
+}
+VALIDATE_EVENTS = TESTING

@@ -1,0 +1,18 @@
+"""Environment of a test run, set before Django reads its settings (a pytest plugin, see pyproject.toml)."""
+
+import base64
+import os
+import tempfile
+from pathlib import Path
+
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+_folder = Path(tempfile.mkdtemp(prefix=f"wk-test-{_worker}-"))
+
+os.environ.update(
+    WATCHKEEPER_TESTING="on",
+    DATA_DIR=str(_folder),
+    SECRET_KEY="a-key-of-the-test-run-that-is-long-enough-for-hs256-signatures",
+    VAULT_KEY=base64.b64encode(b"0123456789abcdef0123456789abcdef").decode(),
+    REDIS_PREFIX=f"wk-test-{_worker}-{os.getpid()}",
+)
+os.environ.setdefault("DATABASE_URL", f"sqlite:///{_folder}/watchkeeper.sqlite3")
