@@ -83,3 +83,9 @@ health_parts: Registry[Callable[[], Health]] = Registry("health part")
 features: Registry[Callable[[], bool]] = Registry("feature")
 metric_collectors: Registry[Callable[[bool], Iterator[Any]]] = Registry("metric collector")
 keeps: Registry[Keep] = Registry("keep")
+#: address -> may it speak to us? `accounts` answers with its IP rules; the edge asks.
+address_gates: Registry[Callable[[str], bool]] = Registry("address gate")
+#: Queues a mail (to, subject, text); nothing is registered where no mail is configured.
+mailers: Registry[Callable[[str, str, str], None]] = Registry("mailer")
+#: Steps of `manage.py prepare` after the migrations, in order of name; each returns facts for its one JSON line.
+preparations: Registry[Callable[[], dict[str, Any]]] = Registry("preparation")
