@@ -156,7 +156,7 @@ class SealedTextField(models.Field):
         if data not in (None, "", MASK):
             setattr(instance, self.name, data)
 
-    def formfield(self, **kwargs: Any) -> Any:  # type: ignore[override]
+    def formfield(self, **kwargs: Any) -> Any:
         defaults: dict[str, Any] = {
             "form_class": forms.CharField,
             "widget": forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),

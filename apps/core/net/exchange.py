@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 import zlib
 from typing import Any
 
@@ -104,7 +105,7 @@ class Exchange:
         if self.done.done():
             return
         if not self._received:
-            self.first_byte_at = self._wire.loop.time()
+            self.first_byte_at = time.perf_counter()
         self._received += len(data)
         try:
             self._parser.feed_data(data)

@@ -1,6 +1,7 @@
 """An HTTP/1.1 client for checks and deliveries: one connection per request, each phase timed, every hop checked."""
 
 import asyncio
+import time
 from dataclasses import replace
 from urllib.parse import urljoin
 
@@ -33,11 +34,11 @@ _WAITING_FOR = {
 class Progress:
     """How far a request has come: the running phase, its start, and what is measured so far."""
 
-    __slots__ = ("loop", "phase", "phases", "remote_ip", "since", "started")
+    __slots__ = ("phase", "phases", "remote_ip", "since", "started")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.started = self.since = loop.time()
+    def __init__(self) -> None:
+        # Not the loop's clock: uvloop's has a resolution of 1 ms.
+        self.started = self.since = time.perf_counter()
         self.phase = "dns"
         self.phases = Phases()
         self.remote_ip = ""
@@ -45,15 +46,15 @@ class Progress:
     def begin(self, phase: str) -> None:
         """Begin a phase now."""
         self.phase = phase
-        self.since = self.loop.time()
+        self.since = time.perf_counter()
 
     def end(self, until: float | None = None) -> None:
-        """End the running phase, now or at a time of the loop's clock."""
-        self.phases.add(self.phase, max(0.0, ((until or self.loop.time()) - self.since) * 1000))
+        """End the running phase, now or at a time of `perf_counter`."""
+        self.phases.add(self.phase, max(0.0, ((until or time.perf_counter()) - self.since) * 1000))
 
     def stop(self) -> Phases:
         """Take the total."""
-        self.phases.total_ms = (self.loop.time() - self.started) * 1000
+        self.phases.total_ms = (time.perf_counter() - self.started) * 1000
         return self.phases
 
     def timeout(self, name: str, timeout_s: float) -> NetTimeout:
@@ -108,7 +109,7 @@ async def request(
         OutboundRefused, InvalidTarget, DnsError, ConnectError, LocalError, NetTimeout, TlsError, ProtocolError,
         TooLarge: all are NetError, with what was measured until then.
     """
-    progress = Progress(asyncio.get_running_loop())
+    progress = Progress()
     name = url
     try:
         target = parse_url(url)

@@ -17,7 +17,7 @@ async def connect(host: str, port: int, purpose: Purpose, timeout_s: float = 10.
     Raises:
         OutboundRefused, InvalidTarget, DnsError, ConnectError, LocalError, NetTimeout: all are NetError.
     """
-    progress = Progress(asyncio.get_running_loop())
+    progress = Progress()
     name = host
     try:
         name = canonical_host(host)

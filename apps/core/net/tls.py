@@ -62,7 +62,7 @@ async def handshake(
         TlsError: there was no handshake at all (no TLS on this port, nothing in common).
         OutboundRefused, InvalidTarget, DnsError, ConnectError, LocalError, NetTimeout: all are NetError.
     """
-    progress = Progress(asyncio.get_running_loop())
+    progress = Progress()
     name = host
     try:
         name = canonical_host(host)
