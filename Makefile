@@ -1,0 +1,33 @@
+# The commands of this project. `make run` and `make test` need a python3 and nothing else.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench soak backup
+PYTHON := .venv/bin/python
+ARGS ?=
+
+help:            ## list the commands
+	@sed -n 's/^\([a-z]*\): .*## /make \1\t/p' Makefile | expand -t 16
+
+run:             ## install what is missing, then start Watchkeeper
+	@.ci/venv
+	@$(PYTHON) manage.py up
+
+test:            ## run the tests on SQLite (ARGS="tests/core -k name" for some of them)
+	@.ci/venv tests/requirements.txt
+	@$(PYTHON) -m pytest -n 2 $(ARGS)
+
+lint:            ## ruff, mypy, missing migrations, the OpenAPI schema
+	@.ci/venv tests/requirements.txt
+	@.ci/lint
+
+bench:           ## measure the figures of docs/benchmarks.md (heavy)
+	@.ci/venv tests/requirements.txt
+	@$(PYTHON) -m pytest tests/benchmarks -p no:randomly -s $(ARGS)
+
+soak:            ## run the product for hours with kills at random points (long)
+	@.ci/venv tests/requirements.txt
+	@$(PYTHON) -m pytest tests/soak -p no:randomly -s $(ARGS)
+
+backup:          ## copy all data but the keys into FILE, while it runs
+	@.ci/venv
+	@$(PYTHON) manage.py backup $(or $(FILE),watchkeeper-$(shell date +%Y%m%d-%H%M%S).backup)
