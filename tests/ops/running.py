@@ -6,34 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-Found = TypeVar("Found")
-ROOT = Path(__file__).resolve().parent.parent.parent
-PATIENCE_S = 30.0
-"""How long a test waits for something that must happen; no test depends on how soon it does."""
+from tests.support.processes import PATIENCE_S, ROOT, is_alive, wait_for
 
-
-def wait_for(read: Callable[[], Found], *, what: str) -> Found:
-    """Return the first true answer of `read`."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        found = read()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_S:g} s"
-        time.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    """Tell whether the process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+__all__ = ["ROOT", "Program", "is_alive", "processes_mentioning", "shell", "sleeper", "supervised", "wait_for"]
 
 
 def processes_mentioning(text: str) -> list[int]:
