@@ -336,8 +336,21 @@ def _serve_http(handler: Handler | None, context: ssl.SSLContext | None, port: i
             server.connections += 1
             if context is not None:
                 # Here and not on the listener: a slow or failing handshake must not hold up the others.
-                self.request = context.wrap_socket(self.request, server_side=True)
+                self.request = context.wrap_socket(self.request, server_side=True, do_handshake_on_connect=False)
+                try:
+                    self.request.do_handshake()
+                except OSError:
+                    _close_gently(self.request)
+                    raise
             super().setup()
+
+        def finish(self) -> None:
+            super().finish()
+            if context is not None:
+                # The server closes the socket it accepted; the TLS one that took it over is ours.
+                with contextlib.suppress(OSError):
+                    self.request.shutdown(socket.SHUT_WR)
+                self.request.close()
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith("do_"):
@@ -377,6 +390,16 @@ def _serve_http(handler: Handler | None, context: ssl.SSLContext | None, port: i
         running.shutdown()
         running.server_close()
         thread.join(5)
+
+
+def _close_gently(connection: ssl.SSLSocket) -> None:
+    """Close so that the alert that was sent arrives: data left unread would make the kernel reset the connection."""
+    with contextlib.suppress(OSError):
+        connection.settimeout(5)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+    connection.close()
 
 
 def _day(count: int) -> datetime.timedelta:

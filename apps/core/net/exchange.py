@@ -75,6 +75,7 @@ class Exchange:
         self._wire_limit = MAX_HEAD_BYTES * 4 + max_body_bytes * 8
         self._stop_at_redirect = stop_at_redirect
         self._received = 0
+        self._head_bytes = 0
         self._head_done = False
         self._until_eof = False
         self._body: list[bytes] = []
@@ -118,7 +119,7 @@ class Exchange:
         if self.done.done():
             return
         if not self._head_done and self._received > MAX_HEAD_BYTES:
-            self._fail(TooLarge(f"{self._name} sent more than {MAX_HEAD_BYTES // 1024} KiB of headers."))
+            self._fail_head()
         elif self._received > self._wire_limit:
             self._fail(TooLarge(f"{self._name} sent much more data than its answer contains."))
 
@@ -151,7 +152,12 @@ class Exchange:
         self._reason += status
 
     def on_header(self, name: bytes, value: bytes | None) -> None:
-        if not self._head_done:
+        if self._head_done or self.done.done():
+            return
+        self._head_bytes += len(name) + len(value or b"") + 4
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._fail_head()
+        else:
             self.headers.append((name.decode("latin-1").lower(), (value or b"").decode("latin-1").strip()))
 
     def on_headers_complete(self) -> None:
@@ -220,6 +226,9 @@ class Exchange:
         if not self.done.done():
             error.remote_ip = self._wire.address.ip
             self.done.set_exception(error)
+
+    def _fail_head(self) -> None:
+        self._fail(TooLarge(f"{self._name} sent more than {MAX_HEAD_BYTES // 1024} KiB of headers."))
 
     def _parse_error(self, error: Exception, data: bytes) -> ProtocolError:
         if self._head_done:
