@@ -169,9 +169,10 @@ async def test_interim_answers_are_skipped() -> None:
 @pytest.mark.parametrize("status", [204, 304])
 async def test_answer_that_has_no_body_ends_at_once(status: int) -> None:
     head = f"HTTP/1.1 {status} Nothing\r\nContent-Length: 10\r\n\r\n".encode()
-    with hanging_server() as never, tcp_server(_then_hang(head)) as server:
-        response = await get(f"http://{LOCALHOST}:{server.port}/", timeout_s=10)
-        assert (response.status, response.body, never.connections) == (status, b"", 0)
+    with tcp_server(_then_hang(head)) as server:
+        response = await get(f"http://{LOCALHOST}:{server.port}/")
+
+    assert (response.status, response.body) == (status, b"")
 
 
 async def test_head_has_no_body_whatever_its_length_says() -> None:
@@ -226,7 +227,7 @@ async def test_compressed_body_is_decoded(encoding: str, packed: bytes) -> None:
 
 async def test_gzip_bomb_is_cut_off_at_the_limit() -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
 
     response = await answer_to(head + bomb, max_body_bytes=100_000)

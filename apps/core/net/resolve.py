@@ -49,9 +49,9 @@ async def resolve(
         InvalidTarget: host or port is malformed.
     """
     name = canonical_host(host)
+    if own_endpoints_need_lookup(port):  # before the checks, which would do it on the event loop
+        await _wait(lookups.submit("own endpoints", look_up_own_endpoints), "the platform's own services", timeout_s)
     check_host(name, port, purpose)
-    if own_endpoints_need_lookup(port):
-        await _wait(lookups.submit("own endpoints", look_up_own_endpoints), "this platform's own names", timeout_s)
     literal = _literal(name, port, family)
     if literal is not None:
         return literal
