@@ -108,6 +108,8 @@ INSTALLED_APPS = [
     *LOCAL_APPS,
 ]
 MIDDLEWARE = [
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "apps.core.middleware.EdgeFactsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -152,7 +154,6 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
 SESSION_COOKIE_NAME = "__Host-wk_session" if SECURE else "wk_session"
 CSRF_COOKIE_NAME = "__Host-wk_csrf" if SECURE else "wk_csrf"
 CSRF_TRUSTED_ORIGINS = [PUBLIC_ORIGIN]
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_WATCHKEEPER_SCHEME", "https")  # set by the edge alone, from trusted proxies
 
 # --- language, files ---------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
@@ -161,6 +162,9 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_USE_FINDERS = True  # no collectstatic step: the files are served from where they lie
+WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_MAX_AGE = 60  # then revalidated by ETag, so that an upgrade shows at once
 DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024
 
 # --- mail --------------------------------------------------------------------------------------------------------

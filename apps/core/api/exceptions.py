@@ -4,7 +4,6 @@ import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError as DjangoValidationError
-from django.db import transaction
 from django.http import Http404, JsonResponse
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
@@ -59,8 +58,6 @@ def render(error: errors.DomainError) -> tuple[int, dict[str, Any], dict[str, st
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """Render any exception of a view; unknown ones become a 500 without a trace."""
-    if transaction.get_connection().in_atomic_block:
-        transaction.set_rollback(True)
     if isinstance(error, errors.DomainError):
         status, body, headers = render(error)
         return Response(body, status=status, headers=headers)

@@ -5,7 +5,15 @@ from typing import Any
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from apps.core.errors import Forbidden
+
 PUBLIC = "public"
+
+#: Why a caller's rights are cut, and what gives them back.
+RESTRICTIONS = {
+    "mfa_enrolment_required": "Your role demands a second factor; set one up first.",
+    "password_change_required": "You must change your password first.",
+}
 
 
 def code_of(view: Any, method: str) -> str | None:
@@ -30,4 +38,8 @@ class HasCode(BasePermission):
             return True
         if code is None or request.user is None:
             return False
-        return bool(request.user.can(code))
+        if request.user.can(code):
+            return True
+        if request.user.restriction:
+            raise Forbidden(RESTRICTIONS[request.user.restriction], code=request.user.restriction)
+        return False

@@ -1,0 +1,263 @@
+"""Request id, client address, host check, IP rules, body limit, security headers and access log, for everything behind it."""
+
+import ipaddress
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.http.request import validate_host
+
+from apps.core import context, registries
+from apps.core.api.exceptions import body_of
+from apps.core.asgi.types import Application, Message, Receive, Scope, Send
+
+access_log = logging.getLogger("access")
+
+BODY_LIMIT = 10 * 1024 * 1024
+BODY_LIMITS: Mapping[str, int] = {"/ping/": 1_000_000, "/api/v1/metrics/": 4 * 1024 * 1024}
+GATE_KEPT_S = 1.0
+
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+# What identifies by itself must not stand in a log.
+_MASKED_PATH = re.compile(r"^(/ping/|/api/v1/hooks/|/admin/reset/)[^/]+")
+_MASKED_QUERY = re.compile(r"((?:^|&)(?:token|ticket|key|secret|signature|password)=)[^&]*", re.IGNORECASE)
+
+_COMMON_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=()"),
+]
+# The strict pages run no evaluated code; the rest of the console needs it for the theme's Alpine.
+_STRICT = re.compile(r"^/(?:admin/(?:login|logout|mfa|reset)|status)(?:/|$)")
+
+
+def content_security_policy(path: str, nonce: str) -> str:
+    """Return the policy of a page."""
+    scripts = f"'self' 'nonce-{nonce}'" + ("" if _STRICT.match(path) else " 'unsafe-eval'")
+    return (
+        f"default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
+        "connect-src 'self'; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+
+def client_address(peer: str, forwarded_for: str) -> str:
+    """Return the client's address: the peer's, or where the peer is a trusted proxy the rightmost untrusted hop.
+
+    Args:
+        peer: address of the socket; "" on a unix socket.
+        forwarded_for: the X-Forwarded-For headers, joined with commas.
+    """
+    hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
+    current = peer
+    while hops and _is_trusted(current):
+        hop = hops.pop()
+        candidate = hop[1:].partition("]")[0] if hop.startswith("[") else hop
+        if candidate.count(":") == 1:
+            candidate = candidate.partition(":")[0]
+        try:
+            current = str(ipaddress.ip_address(candidate))
+        except ValueError:
+            break
+    return _plain(current)
+
+
+def _plain(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(parsed)
+
+
+def _is_trusted(address: str) -> bool:
+    if not settings.TRUSTED_PROXIES:
+        return False
+    if address == "":
+        return True  # a unix socket: whoever can open it is the proxy
+    try:
+        parsed = ipaddress.ip_address(_plain(address))
+    except ValueError:
+        return False
+    return any(parsed in network for network in settings.TRUSTED_PROXIES)
+
+
+class Edge:
+    """Wraps the application; see the module."""
+
+    def __init__(self, app: Application) -> None:
+        self.app = app
+        self._gates: dict[str, tuple[bool, float]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers: dict[bytes, bytes] = {}
+        forwarded: list[str] = []
+        for name, value in scope["headers"]:
+            if name == b"x-forwarded-for":
+                forwarded.append(value.decode("latin-1"))
+            headers[name] = value
+        peer = (scope.get("client") or ("", 0))[0]
+        address = client_address(peer, ",".join(forwarded)) if forwarded else _plain(peer)
+        if forwarded and _is_trusted(peer):
+            proto = headers.get(b"x-forwarded-proto", b"").decode("latin-1").rpartition(",")[2].strip()
+            if proto in ("http", "https"):
+                secure = proto == "https"
+                scope["scheme"] = ("wss" if secure else "ws") if scope["type"] == "websocket" else proto
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if _REQUEST_ID.match(given) else secrets.token_hex(8)
+        facts = context.RequestContext(request_id, address, headers.get(b"user-agent", b"").decode("latin-1")[:300])
+        nonce = secrets.token_urlsafe(12)
+        scope["client"] = (address, (scope.get("client") or ("", 0))[1])
+        scope["state"] = {**scope.get("state", {}), "wk": facts, "csp_nonce": nonce}
+        context.enter(facts)
+        path: str = scope["path"]
+
+        status = 0
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = self._headers(path, list(message.get("headers", [])), request_id, nonce)
+            elif message["type"] == "websocket.accept":
+                status = 101
+            await send(message)
+
+        refusal = await self._refusal(path, headers, address)
+        try:
+            if refusal:
+                await self._refuse(scope, receive, send_on, *refusal)
+            else:
+                limited = _Limited(receive, self._limit(path)) if scope["type"] == "http" else None
+                await self.app(scope, limited or receive, send_on)
+        except _BodyTooLarge as error:
+            if not status:
+                await self._refuse(scope, receive, send_on, 413, body_of(str(error), "too_large"))
+        finally:
+            if not path.startswith(("/ping/", "/static/")):
+                self._log(scope, path, status, began, facts)
+
+    async def _refusal(self, path: str, headers: Mapping[bytes, bytes], address: str) -> tuple[int, dict[str, Any]] | None:
+        host = headers.get(b"host", b"").decode("latin-1")
+        if host and not _host_is_allowed(host):
+            return 400, body_of("This host name is not one of ours; add it to ALLOWED_HOSTS.", "bad_host")
+        if not await self._address_allowed(address):
+            return 403, body_of("This address is not allowed.", "address_blocked")
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > self._limit(path):
+            return 413, body_of(f"The body is over the limit of {self._limit(path)} bytes.", "too_large")
+        return None
+
+    @staticmethod
+    def _limit(path: str) -> int:
+        for prefix, limit in BODY_LIMITS.items():
+            if path.startswith(prefix):
+                return limit
+        return BODY_LIMIT
+
+    async def _address_allowed(self, address: str) -> bool:
+        now = time.monotonic()
+        kept = self._gates.get(address)
+        if kept is None or now - kept[1] > GATE_KEPT_S:
+            if len(self._gates) > 10_000:
+                self._gates.clear()
+            kept = (await sync_to_async(_ask_gates, thread_sensitive=False)(address), now)
+            self._gates[address] = kept
+        return kept[0]
+
+    @staticmethod
+    async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, body: dict[str, Any]) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 4403, "reason": body["detail"][:100]})
+            return
+        content = json.dumps(body).encode()
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())],
+            }
+        )
+        await send({"type": "http.response.body", "body": content})
+
+    @staticmethod
+    def _headers(path: str, headers: list[tuple[bytes, bytes]], request_id: str, nonce: str) -> list[tuple[bytes, bytes]]:
+        headers.append((b"x-request-id", request_id.encode()))
+        if path.startswith("/ping/"):
+            return headers
+        headers += _COMMON_HEADERS
+        if settings.SECURE:
+            headers.append((b"strict-transport-security", b"max-age=31536000"))
+        if not path.startswith(("/api/v1/", "/static/")) or path.rstrip("/").endswith("/docs"):
+            headers.append((b"content-security-policy", content_security_policy(path, nonce).encode()))
+        return headers
+
+    @staticmethod
+    def _log(scope: Scope, path: str, status: int, began: float, facts: context.RequestContext) -> None:
+        if not access_log.isEnabledFor(logging.INFO):
+            return
+        query = scope.get("query_string", b"").decode("latin-1")
+        access_log.info(
+            "request",
+            extra={
+                "facts": {
+                    "method": scope.get("method", "WEBSOCKET"),
+                    "path": _MASKED_PATH.sub(r"\1***", path),
+                    "query": _MASKED_QUERY.sub(r"\1***", query),
+                    "status": status,
+                    "ms": round((time.perf_counter() - began) * 1000, 1),
+                    "address": facts.address,
+                }
+            },
+        )
+
+
+def _host_is_allowed(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    return validate_host(f"[{name}]" if ":" in name else name, settings.ALLOWED_HOSTS) or "testserver" == name and settings.TESTING
+
+
+def _ask_gates(address: str) -> bool:
+    from django.db import close_old_connections
+
+    try:
+        return all(gate(address) for _, gate in registries.address_gates.items())
+    except Exception:
+        logging.getLogger(__name__).exception("the IP rules can't be read")
+        return True  # a storage fault must not lock everybody out; credentials still count
+    finally:
+        close_old_connections()
+
+
+class _BodyTooLarge(Exception):
+    pass
+
+
+class _Limited:
+    """A receive that counts the body and stops at the limit."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self.receive, self.limit, self.seen = receive, limit, 0
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        self.seen += len(message.get("body", b""))
+        if self.seen > self.limit:
+            raise _BodyTooLarge(f"The body is over the limit of {self.limit} bytes.")
+        return message

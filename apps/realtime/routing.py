@@ -1,0 +1,13 @@
+"""Paths of the sockets."""
+
+from channels.routing import URLRouter
+from django.urls import re_path
+
+from apps.realtime.sockets import event_socket, unknown_socket
+
+sockets = URLRouter(
+    [
+        re_path(r"^ws/?$", event_socket),  # type: ignore[list-item]
+        re_path(r"^", unknown_socket),  # type: ignore[list-item]
+    ]
+)

@@ -1,0 +1,35 @@
+"""The ASGI application: the edge in front of Django, the sockets and the hot paths."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from django.core.asgi import get_asgi_application  # noqa: E402
+
+_django = get_asgi_application()
+
+from apps.core.asgi import Edge, Switch  # noqa: E402
+from apps.fleet.hot import SampleApplication  # noqa: E402
+from apps.monitors.hot import PingApplication  # noqa: E402
+from apps.realtime.hub import hub  # noqa: E402
+from apps.realtime.routing import sockets  # noqa: E402
+
+_pings = PingApplication()
+_samples = SampleApplication()
+
+
+async def _stop() -> None:
+    await _pings.drain()
+    await _samples.drain()
+    await hub.stop()
+
+
+application = Edge(
+    Switch(
+        http=_django,
+        websocket=sockets,
+        hot=[("/ping/", _pings), ("/api/v1/metrics/", _samples)],
+        on_start=[hub.start],
+        on_stop=[_stop],
+    )
+)
