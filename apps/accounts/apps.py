@@ -1,6 +1,9 @@
 """The app."""
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class AccountsConfig(AppConfig):
@@ -10,4 +13,12 @@ class AccountsConfig(AppConfig):
     label = "accounts"
 
     def ready(self) -> None:
-        from apps.accounts import events  # noqa: F401
+        from apps.accounts import addresses, events, first_start, policies, tasks  # noqa: F401
+
+        post_migrate.connect(_sync_roles, sender=self)
+
+
+def _sync_roles(**_: Any) -> None:
+    from apps.accounts.services.roles import sync_roles
+
+    sync_roles()

@@ -1,29 +1,38 @@
 """Exactly one credential counts: bearer token, API key, or the console's cookie."""
 
-import hashlib
 import hmac
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.request import Request
 
 from apps.accounts import tokens
-from apps.accounts.models import ApiKey, Session
+from apps.accounts.hashing import hash_secret
+from apps.accounts.models import ApiKey, Role, Session
 from apps.accounts.principals import principal_of_key, principal_of_user
-from apps.core.errors import DomainError, Unauthenticated
+from apps.core.errors import Unauthenticated
 from apps.core.principals import Principal
+
+__all__ = [
+    "BROWSER_SESSION_ID",
+    "CredentialAuthentication",
+    "hash_secret",
+    "live_session",
+    "principal_now",
+    "principal_of_api_key",
+    "principal_of_bearer",
+    "principal_of_session",
+    "principals_of_api_keys",
+]
 
 TOUCH_EVERY = timedelta(seconds=60)
 BROWSER_SESSION_ID = "wk_session_id"  # key of our session row's id in Django's session
-
-
-def hash_secret(secret: str) -> str:
-    """Return what is stored of a random credential."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def principal_of_bearer(token: str) -> Principal:
@@ -32,28 +41,41 @@ def principal_of_bearer(token: str) -> Principal:
     Raises:
         Unauthenticated: forged, expired, or its session or user has ended (401).
     """
-    claims = tokens.read_access(token)
-    return principal_of_session(str(claims["sid"]))
+    return principal_of_session(str(tokens.read_access(token)["sid"]))
 
 
-def principal_of_session(session_id: str) -> Principal:
+def live_session(session_id: str | UUID) -> Session:
+    """Return a session that counts now, with its user; two queries in all, the user's roles included.
+
+    Raises:
+        Unauthenticated: the session or its user has ended, or its second step was never passed (401).
+    """
+    try:
+        identifier = session_id if isinstance(session_id, UUID) else UUID(session_id)
+    except ValueError:
+        raise Unauthenticated("This is not a session.", code="session_ended") from None
+    session = Session.objects.live().select_related("user").prefetch_related("user__roles").filter(id=identifier).first()
+    if session is None:
+        raise Unauthenticated("This session has ended; log in again.", code="session_ended")
+    now = timezone.now()
+    if now - session.last_seen_at > TOUCH_EVERY:
+        Session.objects.filter(id=session.id).update(last_seen_at=now)
+    return session
+
+
+def principal_of_session(session_id: str | UUID) -> Principal:
     """Return the caller of a live session.
 
     Raises:
         Unauthenticated: the session or its user has ended (401).
     """
-    now = timezone.now()
-    session = (
-        Session.objects.select_related("user")
-        .prefetch_related("user__roles")
-        .filter(id=session_id, ended_at__isnull=True, expires_at__gt=now, user__disabled=False)
-        .first()
-    )
-    if session is None:
-        raise Unauthenticated("This session has ended; log in again.", code="session_ended")
-    if now - session.last_seen_at > TOUCH_EVERY:
-        Session.objects.filter(id=session.id).update(last_seen_at=now)
+    session = live_session(session_id)
     return principal_of_user(session.user, session)
+
+
+def _keys() -> Any:
+    codes = Role.objects.filter(name=OuterRef("role")).values("permissions")[:1]
+    return ApiKey.objects.select_related("owner").prefetch_related("owner__roles").annotate(role_codes=Subquery(codes))
 
 
 def principal_of_api_key(secret: str) -> Principal:
@@ -62,20 +84,10 @@ def principal_of_api_key(secret: str) -> Principal:
     Raises:
         Unauthenticated: unknown, revoked, expired, or its owner is disabled (401).
     """
-    now = timezone.now()
-    key = (
-        ApiKey.objects.select_related("owner")
-        .prefetch_related("owner__roles")
-        .filter(prefix=secret[:11], revoked_at__isnull=True, owner__disabled=False)
-        .first()
-    )
-    if key is None or not hmac.compare_digest(key.secret_hash, hash_secret(secret)):
-        raise Unauthenticated("This API key is unknown or was revoked.", code="bad_api_key")
-    if key.expires_at and key.expires_at <= now:
-        raise Unauthenticated("This API key has expired.", code="api_key_expired")
-    if key.last_used_at is None or now - key.last_used_at > TOUCH_EVERY:
-        ApiKey.objects.filter(id=key.id).update(last_used_at=now)
-    return principal_of_key(key)
+    caller = principals_of_api_keys([secret])[secret]
+    if isinstance(caller, Unauthenticated):
+        raise caller
+    return caller
 
 
 def principals_of_api_keys(secrets: Collection[str]) -> dict[str, Principal | Unauthenticated]:
@@ -87,12 +99,8 @@ def principals_of_api_keys(secrets: Collection[str]) -> dict[str, Principal | Un
     if not secrets:
         return {}
     now = timezone.now()
-    found = {
-        key.prefix: key
-        for key in ApiKey.objects.select_related("owner")
-        .prefetch_related("owner__roles")
-        .filter(prefix__in={secret[:11] for secret in secrets}, revoked_at__isnull=True, owner__disabled=False)
-    }
+    prefixes = {secret[:11] for secret in secrets}
+    found = {key.prefix: key for key in _keys().filter(prefix__in=prefixes, revoked_at__isnull=True, owner__disabled=False)}
     callers: dict[str, Principal | Unauthenticated] = {}
     touched = []
     for secret in secrets:
@@ -110,27 +118,43 @@ def principals_of_api_keys(secrets: Collection[str]) -> dict[str, Principal | Un
     return callers
 
 
+def principal_now(*, session_id: UUID | str | None = None, api_key_id: UUID | str | None = None) -> Principal:
+    """Return a caller seen before, with the rights they have now.
+
+    Raises:
+        Unauthenticated: the session or key has ended (401).
+    """
+    if session_id is not None:
+        return principal_of_session(session_id)
+    key = _keys().live().filter(id=api_key_id).first() if api_key_id else None
+    if key is None:
+        raise Unauthenticated("This API key was revoked or has expired.", code="bad_api_key")
+    return principal_of_key(key)
+
+
 class CredentialAuthentication(BaseAuthentication):
     """Reads the one credential of a request; two of them are refused."""
 
     def authenticate(self, request: Request) -> tuple[Principal, str] | None:
-        """Return (principal, "bearer" | "api_key" | "cookie"), or None for an anonymous caller."""
+        """Return (principal, "bearer" | "api_key" | "cookie"), or None for an anonymous caller.
+
+        Raises:
+            Unauthenticated: a credential that does not count, or two of them (401).
+        """
         header = request.headers.get("Authorization", "")
         key = request.headers.get("X-API-Key", "")
         if header and key:
-            raise exceptions.AuthenticationFailed("Send one credential, not two.")
-        try:
-            if header:
-                scheme, _, token = header.partition(" ")
-                if scheme.lower() != "bearer" or not token:
-                    raise exceptions.AuthenticationFailed("Use `Authorization: Bearer <access token>` or `X-API-Key`.")
-                if token.startswith("wk_"):
-                    return principal_of_api_key(token.strip()), "api_key"
-                return principal_of_bearer(token.strip()), "bearer"
-            if key:
-                return principal_of_api_key(key.strip()), "api_key"
-        except DomainError as error:
-            raise exceptions.AuthenticationFailed(error.detail, error.code) from error
+            raise Unauthenticated("Send one credential, not two.", code="two_credentials")
+        if header:
+            scheme, _, token = header.partition(" ")
+            token = token.strip()
+            if scheme.lower() != "bearer" or not token:
+                raise Unauthenticated("Use `Authorization: Bearer <access token>` or `X-API-Key`.", code="bad_scheme")
+            if token.startswith("wk_"):
+                return principal_of_api_key(token), "api_key"
+            return principal_of_bearer(token), "bearer"
+        if key:
+            return principal_of_api_key(key.strip()), "api_key"
         return self._cookie(request)
 
     def _cookie(self, request: Request) -> tuple[Principal, str] | None:
@@ -148,5 +172,3 @@ class CredentialAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Return what 401 answers name."""
         return "Bearer"
-
-

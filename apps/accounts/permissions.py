@@ -21,7 +21,14 @@ def _codes(resource: str, **actions: tuple[str, str]) -> list[Permission]:
 
 PERMISSIONS: tuple[Permission, ...] = (
     *_codes("dashboard", view=(VIEWER, "See the overview and system alerts.")),
-    *_codes("profile", view=(VIEWER, "See one's own profile."), update=(VIEWER, "Change one's own profile, password and MFA.")),
+    *_codes(
+        "profile",
+        view=(VIEWER, "See one's own profile."),
+        update=(VIEWER, "Change one's own profile."),
+        password=(VIEWER, "Change one's own password."),
+        mfa=(VIEWER, "Set up and switch off one's own second factor."),
+        logout=(VIEWER, "Log out."),
+    ),
     *_codes("tickets", create=(VIEWER, "Make a ticket for a stream or socket.")),
     *_codes("events", view=(VIEWER, "Follow the events that one's other permissions let one read.")),
     *_codes("runtime", view=(VIEWER, "See the runtime's state and the configured features.")),
@@ -144,3 +151,12 @@ def codes_of_role(role: str) -> list[str]:
 
 #: What a key bound to a server may do, whatever its owner may.
 SERVER_KEY_CODES: frozenset[str] = frozenset({"samples:push", "servers:view", "processes:view"})
+
+#: What every person holds, whatever the roles say: the own account.
+OWN_ACCOUNT_CODES: frozenset[str] = frozenset(code for code in CODES if code.startswith("profile:"))
+
+#: What is left to a person whose rights are cut until something is done.
+RESTRICTED_CODES: dict[str, frozenset[str]] = {
+    "mfa_enrolment_required": frozenset({"profile:view", "profile:mfa", "profile:logout"}),
+    "password_change_required": frozenset({"profile:view", "profile:password", "profile:logout"}),
+}

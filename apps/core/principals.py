@@ -23,6 +23,7 @@ class Principal:
         user_id: the person behind it; a key acts for its owner.
         session_id: the login it came by; None for keys.
         bound_kind, bound_id: a key bound to a thing ("server", id) sees and writes that thing alone.
+        restriction: code of the refusal while its rights are cut ("mfa_enrolment_required"); "" as a rule.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Principal:
     bound_kind: str = ""
     bound_id: str = ""
     via: str = ""
+    restriction: str = ""
 
     # What Django REST framework asks of request.user.
     is_authenticated = True

@@ -1,10 +1,11 @@
-"""Sessions and API keys: the credentials that count."""
+"""Sessions, API keys, tickets and reset links: the credentials that count."""
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts.models.people import User
+from apps.accounts.querysets import ApiKeyQuerySet, SessionQuerySet
 from apps.core.ids import new_id
 
 
@@ -30,9 +31,14 @@ class Session(models.Model):
     ended_at = models.DateTimeField(null=True)
     end_reason = models.CharField(max_length=64, blank=True)
 
+    objects = SessionQuerySet.as_manager()
+
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["user", "-created_at"], name="session_live", condition=Q(ended_at__isnull=True))]
+        indexes = [
+            models.Index(fields=["user", "-created_at"], name="session_live", condition=Q(ended_at__isnull=True)),
+            models.Index(fields=["expires_at"], name="session_expires"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} session of {self.user_id}"
@@ -54,8 +60,38 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
 
+    objects = ApiKeyQuerySet.as_manager()
+
     class Meta:
         ordering = ["-created_at"]
+        verbose_name = "API key"
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix})"
+
+
+class Ticket(models.Model):
+    """A minute's pass of one caller for one path, for sockets and streams that can't send a header. Kept as a hash."""
+
+    ticket_hash = models.CharField(max_length=64, primary_key=True)
+    path = models.CharField(max_length=500)
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, null=True, related_name="tickets")
+    api_key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, null=True, related_name="tickets")
+    expires_at = models.DateTimeField(db_index=True)
+    spent_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"ticket for {self.path}"
+
+
+class PasswordReset(models.Model):
+    """A link that was mailed: single use, one hour, kept as a hash."""
+
+    token_hash = models.CharField(max_length=64, primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="password_resets")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(db_index=True)
+    used_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"password reset of {self.user_id}"

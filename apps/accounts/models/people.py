@@ -85,6 +85,10 @@ class User(AbstractBaseUser):
             self._codes = held
         return held
 
+    def role_names(self) -> list[str]:
+        """Return the names of the user's roles, sorted."""
+        return sorted(role.name for role in self.roles.all())
+
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         """Answer Django's own question; the console asks by our codes instead."""
         return False
@@ -96,3 +100,18 @@ class User(AbstractBaseUser):
     def get_full_name(self) -> str:
         """Return what the console shows."""
         return self.full_name or self.username
+
+
+class FormerPassword(models.Model):
+    """The hash of a password that a user had: the policy's history."""
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="former_passwords")
+    password = models.CharField(max_length=128)
+    at = models.DateTimeField(default=now)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"former password of {self.user_id}"
