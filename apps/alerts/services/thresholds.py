@@ -239,20 +239,29 @@ def evaluate_thresholds(*, now: datetime | None = None) -> int:
     for breach in Breach.objects.all():
         breaches.setdefault(breach.server_id, {})[breach.instance, breach.level] = breach
     changes = 0
-    for server, values in fleet.latest_values():
-        limits = by_server.get(None, {}) | by_server.get(server.id, {})
-        limits = {key: limit for key, limit in limits.items() if (server.id, *key) not in own_disabled}
-        changes += _evaluate_server(server, values, limits, breaches.get(server.id, {}), moment)
+    for server in fleet.latest_values():
+        if not server.is_online:
+            continue
+        limits = by_server.get(None, {}) | by_server.get(server.server_id, {})
+        if own_disabled:
+            limits = {key: limit for key, limit in limits.items() if (server.server_id, *key) not in own_disabled}
+        changes += _evaluate_server(server, limits, breaches.get(server.server_id, {}), moment)
     return changes
 
 
+def _instances(values: Mapping[str, float]) -> dict[str, float]:
+    """Return the figures that are held against limits: each mount by itself, not the worst of them once more."""
+    per_mount = {instance.partition(":")[0] for instance in values if ":" in instance}
+    return {instance: value for instance, value in values.items() if instance not in per_mount}
+
+
 def _evaluate_server(
-    server: Server,
-    values: Mapping[str, float],
+    server: fleet.LatestValues,
     limits: Mapping[tuple[str, str], Threshold],
     open_breaches: dict[tuple[str, str], Breach],
     now: datetime,
 ) -> int:
+    values = _instances(server.values)
     changed: set[str] = set()
     for instance, value in values.items():
         for level in RANK:
@@ -262,7 +271,7 @@ def _evaluate_server(
                 if threshold and is_breached(threshold.comparison, value, threshold.value):
                     with transaction.atomic():
                         breach, _ = Breach.objects.get_or_create(
-                            server_id=server.id, instance=instance, level=level, defaults={"since": now}
+                            server_id=server.server_id, instance=instance, level=level, defaults={"since": now}
                         )
                     open_breaches[instance, level] = breach
                     changed.add(instance)
@@ -286,7 +295,7 @@ def _evaluate_server(
     return len(changed)
 
 
-def _tell(server: Server, breach: Breach, threshold: Threshold, instance: str, value: float) -> None:
+def _tell(server: fleet.LatestValues, breach: Breach, threshold: Threshold, instance: str, value: float) -> None:
     with transaction.atomic():
         if not Breach.objects.filter(id=breach.id, is_told=False).update(is_told=True):
             return  # another worker's sweep was first
@@ -294,28 +303,28 @@ def _tell(server: Server, breach: Breach, threshold: Threshold, instance: str, v
         open_alert(
             source="server",
             kind=instance,
-            subject=Subject("server", str(server.id), server.name),
+            subject=Subject("server", str(server.server_id), server.name),
             level=threshold.level,
             message=_message(server, threshold, instance, value),
             value=value,
             threshold=threshold.value,
-            server_id=server.id,
+            server_id=server.server_id,
             evidence=_evidence(server, instance, threshold),
             actor=system("alerts"),
         )
 
 
-def _end(server: Server, breach: Breach, left: Mapping[tuple[str, str], Breach]) -> None:
+def _end(server: fleet.LatestValues, breach: Breach, left: Mapping[tuple[str, str], Breach]) -> None:
     with transaction.atomic():
         breach.delete()
         if not any(key[0] == breach.instance for key in left):
             clear_alert(
-                source="server", kind=breach.instance, subject_id=str(server.id), actor=system("alerts"),
+                source="server", kind=breach.instance, subject_id=str(server.server_id), actor=system("alerts"),
                 note="Back within its limits.",
             )
 
 
-def _message(server: Server, threshold: Threshold, instance: str, value: float) -> str:
+def _message(server: fleet.LatestValues, threshold: Threshold, instance: str, value: float) -> str:
     metric, _, mount = instance.partition(":")
     unit = _UNITS.get(metric, " %")
     what = f"{_LABELS.get(metric, metric)}{f' {mount}' if mount else ''}"
@@ -323,12 +332,13 @@ def _message(server: Server, threshold: Threshold, instance: str, value: float) 
     return f"{what} on {server.name} is {value:.1f}{unit} ({threshold.get_comparison_display()} {threshold.value:g}{unit}{lasting})"
 
 
-def _evidence(server: Server, instance: str, threshold: Threshold) -> dict[str, Any]:
+def _evidence(server: fleet.LatestValues, instance: str, threshold: Threshold) -> dict[str, Any]:
+    row = Server.objects.get(id=server.server_id)
     return {
         "metric": instance,
         "comparison": threshold.comparison,
         "threshold": threshold.value,
         "for_s": threshold.for_s,
-        "values": fleet.recent_values(server, instance, minutes=15),
-        "top_processes": fleet.top_processes(server, n=5),
+        "values": fleet.recent_values(row, instance, minutes=15),
+        "top_processes": fleet.top_processes(row, n=5),
     }
