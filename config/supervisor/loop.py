@@ -40,6 +40,8 @@ class Spec:
     """Whether the others need it while they end."""
     on_terminal: bool = True
     """Whether its warnings are shown on the terminal."""
+    secret_answer: bool = False
+    """Whether its standard output is for the supervisor alone: neither shown nor written to a file."""
     first_pause_s: float = FIRST_PAUSE_S
 
 
@@ -49,7 +51,8 @@ class Child:
     def __init__(self, spec: Spec, *, log: RotatingLog, terminal: Callable[[str], None]) -> None:
         self.spec, self.log = spec, log
         show = terminal if spec.on_terminal else None
-        self.out = Stream(name=spec.name, log=log, terminal=show if spec.restart else None)
+        kept = not spec.secret_answer
+        self.out = Stream(name=spec.name, log=log if kept else None, terminal=show if kept else None)
         self.err = Stream(name=spec.name, log=log, terminal=show)
         self.process: Process | None = None
         self.started_at = 0.0

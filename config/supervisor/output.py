@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ LARGEST_LOG = 10 * 1024 * 1024
 KEPT_LOGS = 3
 LONGEST_LINE = 16 * 1024
 REMEMBERED_LINES = 20
+QUIET_S = 60.0
+"""A message that repeats is shown once in this time."""
 
 _LOUD = re.compile(r"\b(WARNING|WARN|ERROR|CRITICAL|FATAL)\b")
 _LOUD_LEVELS = {"WARNING", "ERROR", "CRITICAL"}
@@ -52,12 +55,8 @@ class RotatingLog:
         os.close(self._fd)
 
 
-def loud_part(line: str, *, in_trace: bool) -> str | None:
-    """Return what of a log line belongs on the terminal: warnings and above; None for the rest.
-
-    Args:
-        in_trace: whether the line before belonged to a trace that is being shown.
-    """
+def loud_part(line: str) -> str | None:
+    """Return what of a log line belongs on the terminal: warnings and above; None for the rest."""
     if line.startswith("{"):
         with contextlib.suppress(ValueError):
             entry = json.loads(line)
@@ -67,18 +66,22 @@ def loud_part(line: str, *, in_trace: bool) -> str | None:
                     return None
                 said = str(entry.get("message", entry.get("msg", line)))
                 return f"{level.lower()}: {said}"
-    if line.startswith("Traceback (most recent call last)") or _LOUD.search(line):
-        return line
-    return line if in_trace else None
+    return line if _LOUD.search(line) else None
 
 
 class Stream:
-    """One output of one child, cut into lines."""
+    """One output of one child, cut into lines.
 
-    def __init__(self, *, name: str, log: RotatingLog, terminal: Callable[[str], None] | None) -> None:
+    Args:
+        log: None for an output that no file may hold, such as a password.
+        terminal: None for an output that is not shown.
+    """
+
+    def __init__(self, *, name: str, log: RotatingLog | None, terminal: Callable[[str], None] | None) -> None:
         self._name, self._log, self._terminal = name, log, terminal
         self._rest = b""
         self._in_trace = False
+        self._shown: dict[str, tuple[float, int]] = {}
         self.last: deque[str] = deque(maxlen=REMEMBERED_LINES)
 
     def feed(self, data: bytes) -> None:
@@ -97,18 +100,37 @@ class Stream:
             self._rest = b""
 
     def _take(self, raw: bytes) -> None:
-        self._log.write(raw + b"\n")
+        if self._log is not None:
+            self._log.write(raw + b"\n")
         line = raw.decode(errors="replace").rstrip()
         if not line:
             return
         self.last.append(line)
-        if self._terminal is not None:
-            shown = loud_part(line, in_trace=self._in_trace)
-            if shown is not None:
-                self._terminal(f"{self._name:<7}| {shown}")
-            starts = line.startswith("Traceback (most recent call last)")
-            # A trace goes on while its lines are indented; the first that is not is the error itself.
-            self._in_trace = starts or (self._in_trace and line[0].isspace())
+        shown = loud_part(line)
+        # Of a trace the terminal gets the error alone, its first line that is not indented; the file has all of it.
+        if self._in_trace and not line[0].isspace():
+            shown, self._in_trace = line, False
+        if line.startswith("Traceback (most recent call last)"):
+            shown, self._in_trace = None, True
+        elif self._in_trace:
+            shown = None
+        if shown is not None and self._terminal is not None:
+            self._show(shown)
+
+    def _show(self, text: str) -> None:
+        """Show it, unless the same was shown within the last minute: what fails each second would bury the rest."""
+        assert self._terminal is not None
+        now = time.monotonic()
+        at, held_back = self._shown.pop(text, (now - QUIET_S, 0))
+        if now - at < QUIET_S:
+            self._shown[text] = (at, held_back + 1)
+            return
+        self._shown[text] = (now, 0)
+        # The oldest is forgotten: messages with a number in them are all different.
+        if len(self._shown) > REMEMBERED_LINES:
+            del self._shown[next(iter(self._shown))]
+        again = f" ({held_back} more times since then)" if held_back else ""
+        self._terminal(f"{self._name:<7}| {text}{again}")
 
 
 def say(text: str) -> None:

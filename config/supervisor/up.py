@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if arguments[0] in ("-h", "--help") else 2
     # Until the supervisor handles it, Ctrl-C ends the process without a trace.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.umask(0o077)
     here = installation.read()
     datadir.prepare(here.data_dir)
     lock = datadir.Lock(here.data_dir, address=here.public_url)
@@ -71,7 +72,16 @@ def _start(supervisor: Supervisor, here: installation.Installation, known: relea
 
     if redis_spec is not None:
         supervisor.start(redis_spec)
-    prepare = supervisor.start(_spec("prepare", installation.prepare_command(), environment, restart=False))
+    prepare = supervisor.start(
+        Spec(
+            name="prepare",
+            argv=installation.prepare_command(),
+            env=environment,
+            cwd=installation.BASE_DIR,
+            restart=False,
+            secret_answer=True,  # it holds the first admin's password
+        )
+    )
     if sock is not None:
         supervisor.wait_until(
             lambda: redis.answers(sock),
@@ -110,8 +120,8 @@ def _key_texts(here: installation.Installation) -> list[str]:
     return found
 
 
-def _spec(name: str, argv: list[str], environment: dict[str, str], *, restart: bool = True) -> Spec:
-    return Spec(name=name, argv=argv, env=environment, cwd=installation.BASE_DIR, restart=restart)
+def _spec(name: str, argv: list[str], environment: dict[str, str]) -> Spec:
+    return Spec(name=name, argv=argv, env=environment, cwd=installation.BASE_DIR)
 
 
 def _redis(here: installation.Installation) -> tuple[str, Spec | None, Path | None]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from config.supervisor.output import LONGEST_LINE, RotatingLog, Stream, loud_part
+from config.supervisor.output import LONGEST_LINE, QUIET_S, RotatingLog, Stream, loud_part
 
 
 @pytest.mark.parametrize(
@@ -19,21 +19,38 @@ from config.supervisor.output import LONGEST_LINE, RotatingLog, Stream, loud_par
     ],
 )
 def test_loud_part_keeps_warnings_only(line: str, shown: str | None) -> None:
-    assert loud_part(line, in_trace=False) == shown
+    assert loud_part(line) == shown
 
 
-def test_stream_shows_a_trace_to_its_last_line(tmp_path: Path) -> None:
+def test_stream_shows_of_a_trace_the_error_and_keeps_all_of_it(tmp_path: Path) -> None:
     shown: list[str] = []
     stream = Stream(name="web", log=RotatingLog(tmp_path / "web.log"), terminal=shown.append)
     stream.feed(b"fine\nTraceback (most recent call last):\n  File x\n    y()\nValueEr")
     stream.feed(b"ror: no\nfine again\n")
+    assert shown == ["web    | ValueError: no"]
+    assert len((tmp_path / "web.log").read_text().splitlines()) == 6
+
+
+def test_stream_with_a_message_that_repeats_shows_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("config.supervisor.output.time.monotonic", lambda: now)
+    shown: list[str] = []
+    stream = Stream(name="web", log=RotatingLog(tmp_path / "web.log"), terminal=shown.append)
+    stream.feed(b"ERROR: away\n" * 5 + b"ERROR: other\n")
+    now += QUIET_S
+    stream.feed(b"ERROR: away\n" * 2)
     assert shown == [
-        "web    | Traceback (most recent call last):",
-        "web    |   File x",
-        "web    |     y()",
-        "web    | ValueError: no",
+        "web    | ERROR: away",
+        "web    | ERROR: other",
+        "web    | ERROR: away (4 more times since then)",
     ]
-    assert (tmp_path / "web.log").read_text().splitlines()[0::5] == ["fine", "fine again"]
+    assert (tmp_path / "web.log").read_text().count("away") == 7
+
+
+def test_stream_without_a_log_writes_nothing_down() -> None:
+    stream = Stream(name="prepare", log=None, terminal=None)
+    stream.feed(b"secret\n")
+    assert list(stream.last) == ["secret"]
 
 
 def test_stream_with_an_endless_line_cuts_it(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from config.supervisor.loop import KILL_AFTER_S, KILL_LAST_AFTER_S
 from tests.ops.running import ROOT, is_alive, processes_mentioning, shell, sleeper, supervised, wait_for
 
-IGNORES_TERM = "trap '' TERM INT; while :; do sleep 1; done"
+IGNORES_TERM = "trap '' TERM INT; touch trapped; while :; do sleep 1; done"
 
 
 @pytest.fixture
@@ -62,6 +62,7 @@ def test_time_for_an_end_is_at_most_ten_seconds() -> None:
 def test_child_that_ignores_term_is_killed(folder: Path) -> None:
     with supervised(folder, shell("worker", IGNORES_TERM), sleeper("redis", stop_last=True)) as program:
         pids = [program.pid_of("worker"), program.pid_of("redis")]
+        wait_for((folder / "trapped").exists, what="the trap")
         assert program.end() == 0
         assert not any(map(is_alive, pids))
 
@@ -69,6 +70,7 @@ def test_child_that_ignores_term_is_killed(folder: Path) -> None:
 def test_second_interrupt_kills_at_once(folder: Path) -> None:
     with supervised(folder, shell("worker", IGNORES_TERM)) as program:
         pid = program.pid_of("worker")
+        wait_for((folder / "trapped").exists, what="the trap")
         program.popen.send_signal(signal.SIGINT)
         program.wait_for_line("stopping")
         assert is_alive(pid)

@@ -98,8 +98,9 @@ class Installation:
         self.data_dir, self.port = data_dir, port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.admin: Admin | None = None
-        self._env = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
-        self._env |= {"DATA_DIR": str(data_dir), "HOST": "127.0.0.1", "PORT": str(self.port), **(env or {})}
+        self.command, self.cwd = [sys.executable, str(ROOT / "manage.py"), "up"], ROOT
+        self.environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+        self.environment |= {"DATA_DIR": str(data_dir), "HOST": "127.0.0.1", "PORT": str(self.port), **(env or {})}
         self._output = data_dir.with_name(f"{data_dir.name}.up.log")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -108,9 +109,9 @@ class Installation:
         begin = self._output.stat().st_size if self._output.exists() else 0
         with self._output.open("ab") as output:
             process = self._process = subprocess.Popen(
-                [sys.executable, str(ROOT / "manage.py"), "up"],
-                cwd=ROOT,
-                env=self._env,
+                self.command,
+                cwd=self.cwd,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -124,7 +125,7 @@ class Installation:
         assert process.poll() is None, f"the start failed:\n{said()}"
         shown = re.search(r"^  User      (\S+)\n  Password  (\S+)", said(), re.MULTILINE)
         if shown:
-            password = self._env.get("ADMIN_PASSWORD") or shown[2]
+            password = self.environment.get("ADMIN_PASSWORD") or shown[2]
             self.admin = Admin(username=shown[1], password=password)
         return self
 
@@ -173,7 +174,7 @@ class Installation:
         """Run a command of `manage.py` on this installation and return what it prints."""
         argv = [sys.executable, str(ROOT / "manage.py"), *arguments]
         done = subprocess.run(
-            argv, cwd=ROOT, env=self._env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
+            argv, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -1,0 +1,135 @@
+"""`manage.py up` with the real product: the first start, kills, refusals that need the database, the end."""
+
+import http.client
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.version import VERSION
+from tests.support.processes import Admin, Installation, answers, is_alive, processes_of, wait_for
+
+
+def log_in(port: int, admin: Admin) -> str:
+    """Return the access token of a login by the API."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    body = json.dumps({"username": admin.username, "password": admin.password})
+    connection.request("POST", "/api/v1/auth/login", body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    content = json.loads(answer.read())
+    connection.close()
+    assert answer.status == 200, content
+    return str(content["access"])
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One installation for the tests that leave it running."""
+    with Installation(data_dir=tmp_path_factory.mktemp("up") / "data") as running:
+        yield running
+
+
+def test_first_start_shows_where_it_is_and_the_password_once(installation: Installation) -> None:
+    admin = installation.admin
+    assert admin is not None
+    assert log_in(installation.port, admin)
+    assert installation.output().count(admin.password) == 1
+    assert f"Console   {installation.url}/" in installation.output()
+    assert f"Data      {installation.data_dir}" in installation.output()
+    for log in (installation.data_dir / "logs").iterdir():
+        assert admin.password not in log.read_text(errors="replace"), log
+
+
+def test_everything_it_keeps_is_its_owners_alone(installation: Installation) -> None:
+    open_to_others = [
+        path
+        for path in installation.data_dir.rglob("*")
+        if not path.is_socket() and not path.is_symlink() and path.stat().st_mode & 0o077
+    ]
+    assert installation.data_dir.stat().st_mode & 0o777 == 0o700
+    assert open_to_others == []
+
+
+@pytest.mark.parametrize("part", ["redis", "web", "worker"])
+def test_killed_part_is_started_again_and_the_product_serves(installation: Installation, part: str) -> None:
+    killed = installation.kill9(part)
+    assert installation.pid(part, other_than=killed) != killed
+    installation.wait_until_serving()
+    assert f"{part} ended (killed by SIGKILL); starting it again" in installation.output()
+
+
+def test_second_start_on_the_folder_says_that_it_runs(installation: Installation) -> None:
+    with pytest.raises(
+        AssertionError, match=f"already runs here .pid {installation.supervisor_pid}, {installation.url}"
+    ):
+        Installation(data_dir=installation.data_dir).start()
+    assert answers(installation.port)
+
+
+def test_killed_supervisor_leaves_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    with Installation(data_dir=tmp_path / "data") as running:
+        pids = [running.pid(part) for part in ("redis", "web", "worker")]
+        admin = running.admin
+        assert admin is not None
+        running.kill9("supervisor")
+        running.start()  # at once: it waits for what the killed one left
+        assert not any(map(is_alive, pids))
+        assert log_in(running.port, admin)
+        running.kill9("supervisor")
+        running.assert_nothing_left()
+
+
+def test_interrupt_ends_everything_and_exits_0(tmp_path: Path) -> None:
+    with Installation(data_dir=tmp_path / "data") as running:
+        running.stop(signal.SIGINT)
+        assert running.output().rstrip().endswith("Watchkeeper has stopped.")
+
+
+def test_stop_during_the_start_leaves_nothing(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    running = Installation(data_dir=data_dir)
+    process = subprocess.Popen(
+        running.command, cwd=running.cwd, env=running.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    wait_for((data_dir / "run" / "prepare.pid").exists, what="the start of prepare")
+    process.terminate()
+    assert process.wait(30) == 0
+    assert processes_of(str(data_dir)) == {}
+
+
+def test_older_folder_is_backed_up_before_it_is_migrated(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with Installation(data_dir=data_dir) as running:
+        running.stop()
+        version = json.loads((data_dir / "version.json").read_text())
+        assert version["version"] == VERSION
+        assert list((data_dir / "backups").iterdir()) == []
+        (data_dir / "version.json").write_text(json.dumps({**version, "version": "0.0.1"}))
+        running.start()
+        [copy] = (data_dir / "backups").iterdir()
+        assert copy.name.startswith("before-0.0.1-")
+        assert str(copy) in running.output()
+        assert json.loads((data_dir / "version.json").read_text()) == version
+
+
+def test_wrong_vault_key_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with Installation(data_dir=data_dir) as running:
+        running.stop()
+        key = data_dir / "keys" / "vault_key"
+        right = key.read_text()
+        key.write_text("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+        done = subprocess.run(
+            running.command, cwd=running.cwd, env=running.environment, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert "key" in done.stderr
+        running.assert_nothing_left()
+        key.write_text(right)
+        running.start()
