@@ -54,7 +54,9 @@ def live_session(session_id: str | UUID) -> Session:
         identifier = session_id if isinstance(session_id, UUID) else UUID(session_id)
     except ValueError:
         raise Unauthenticated("This is not a session.", code="session_ended") from None
-    session = Session.objects.live().select_related("user").prefetch_related("user__roles").filter(id=identifier).first()
+    session = (
+        Session.objects.live().select_related("user").prefetch_related("user__roles").filter(id=identifier).first()
+    )
     if session is None:
         raise Unauthenticated("This session has ended; log in again.", code="session_ended")
     now = timezone.now()
@@ -100,7 +102,9 @@ def principals_of_api_keys(secrets: Collection[str]) -> dict[str, Principal | Un
         return {}
     now = timezone.now()
     prefixes = {secret[:11] for secret in secrets}
-    found = {key.prefix: key for key in _keys().filter(prefix__in=prefixes, revoked_at__isnull=True, owner__disabled=False)}
+    found = {
+        key.prefix: key for key in _keys().filter(prefix__in=prefixes, revoked_at__isnull=True, owner__disabled=False)
+    }
     callers: dict[str, Principal | Unauthenticated] = {}
     touched = []
     for secret in secrets:

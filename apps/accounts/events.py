@@ -13,12 +13,26 @@ declare(
 )
 declare("user.disabled", doc="A user was disabled; sessions and keys ended.", permission="users:view", fields=USER)
 declare("user.password_changed", doc="A user's password was set.", permission="users:view", fields=USER)
-declare("user.password_reset_requested", doc="Somebody asked for a link to set a new password.", permission="users:view", fields=USER)
+declare(
+    "user.password_reset_requested",
+    doc="Somebody asked for a link to set a new password.",
+    permission="users:view",
+    fields=USER,
+)
 declare("user.mfa_enabled", doc="A user set up a second factor.", permission="users:view", fields=USER)
 declare("user.mfa_disabled", doc="A user's second factor was removed.", permission="users:view", fields=USER)
-declare("user.recovery_code_used", doc="A recovery code stood in for the second factor.", permission="users:view",
-        fields={**USER, "left": INTEGER})
-declare("user.logged_in", doc="A user logged in.", permission="sessions:view", fields={**USER, "session_id": ID, "kind": TEXT})
+declare(
+    "user.recovery_code_used",
+    doc="A recovery code stood in for the second factor.",
+    permission="users:view",
+    fields={**USER, "left": INTEGER},
+)
+declare(
+    "user.logged_in",
+    doc="A user logged in.",
+    permission="sessions:view",
+    fields={**USER, "session_id": ID, "kind": TEXT},
+)
 declare(
     "user.login_refused",
     doc="A login was refused; the name is given only where there is such a user.",
@@ -46,4 +60,9 @@ declare(
     permission="api_keys:manage",
     fields={"key_id": ID, "name": TEXT, "prefix": TEXT, "owner": TEXT},
 )
-declare("ip_rules.changed", doc="The allow and block lists were replaced.", permission="security:view", fields={"rules": INTEGER})
+declare(
+    "ip_rules.changed",
+    doc="The allow and block lists were replaced.",
+    permission="security:view",
+    fields={"rules": INTEGER},
+)

@@ -45,7 +45,9 @@ def ensure_admin() -> dict[str, Any] | None:
             actor=system("first start"),
         )
     except DomainError as error:
-        raise SystemExit(f"The first admin can't be created from ADMIN_USERNAME, ADMIN_PASSWORD and ADMIN_EMAIL: {error}") from error
+        raise SystemExit(
+            f"The first admin can't be created from ADMIN_USERNAME, ADMIN_PASSWORD and ADMIN_EMAIL: {error}"
+        ) from error
     return {"created": True, "username": user.username, "password": None if given else password}
 
 

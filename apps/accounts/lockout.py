@@ -55,7 +55,9 @@ class Attempt:
         """Take the count back: the attempt was neither right nor wrong (a code is still missing)."""
         with transaction.atomic():
             for key, blocked_until in self.blocks_before.items():
-                LoginGuard.objects.filter(key=key, failures__gt=0).update(failures=F("failures") - 1, blocked_until=blocked_until)
+                LoginGuard.objects.filter(key=key, failures__gt=0).update(
+                    failures=F("failures") - 1, blocked_until=blocked_until
+                )
 
 
 def begin_attempt(*, user: User | None, name: str, address: str) -> Attempt:
@@ -77,7 +79,9 @@ def begin_attempt(*, user: User | None, name: str, address: str) -> Attempt:
     with transaction.atomic():
         for key in limits:
             LoginGuard.objects.get_or_create(key=key)
-        guards = {guard.key: guard for guard in LoginGuard.objects.select_for_update().filter(key__in=limits).order_by("key")}
+        guards = {
+            guard.key: guard for guard in LoginGuard.objects.select_for_update().filter(key__in=limits).order_by("key")
+        }
         waits = [guard.blocked_until for guard in guards.values() if guard.blocked_until and guard.blocked_until > now]
         if not waits:
             for key, guard in guards.items():
@@ -85,7 +89,7 @@ def begin_attempt(*, user: User | None, name: str, address: str) -> Attempt:
     if waits:
         seconds = max(1, round((max(waits) - now).total_seconds()))
         raise TooMany(f"Too many failed logins; try again in {seconds} s.", retry_after_s=seconds, code="login_blocked")
-    return Attempt({key: None for key in limits})
+    return Attempt(dict.fromkeys(limits))
 
 
 def _count(guard: LoginGuard, limit: int, now: datetime) -> None:
@@ -109,7 +113,9 @@ def is_known(user: User, network: str) -> bool:
 
 def remember_address(user: User, address: str) -> None:
     """Note that the user logged in from there."""
-    KnownAddress.objects.update_or_create(user=user, network=network_of(address), defaults={"last_used_at": timezone.now()})
+    KnownAddress.objects.update_or_create(
+        user=user, network=network_of(address), defaults={"last_used_at": timezone.now()}
+    )
 
 
 def lift(user: User) -> None:

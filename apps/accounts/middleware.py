@@ -63,7 +63,9 @@ class AllowedOriginsMiddleware:
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             response = HttpResponse(status=204)
             response["Access-Control-Allow-Methods"] = "GET, POST, PUT, PATCH, DELETE"
-            response["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match, Idempotency-Key, X-API-Key"
+            response["Access-Control-Allow-Headers"] = (
+                "Authorization, Content-Type, If-Match, Idempotency-Key, X-API-Key"
+            )
             response["Access-Control-Max-Age"] = "3600"
         else:
             response = self.get_response(request)

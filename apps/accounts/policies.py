@@ -14,13 +14,25 @@ SECURITY, PASSWORD_POLICY = "security", "password_policy"
 
 for _key, _kind, _default, _description, _limits in (
     ("session_lifetime_s", "duration", 7 * 86400, "A login ends after this time.", {"least": 300, "most": 90 * 86400}),
-    ("lockout_after", "int", 5, "Failures of one account from one network before logins have to wait.", {"least": 2, "most": 100}),
+    (
+        "lockout_after",
+        "int",
+        5,
+        "Failures of one account from one network before logins have to wait.",
+        {"least": 2, "most": 100},
+    ),
     ("lockout_first_s", "duration", 30, "The first wait; each further failure doubles it.", {"least": 1, "most": 3600}),
     ("lockout_most_s", "duration", 900, "The longest wait.", {"least": 1, "most": 86400}),
     ("mfa_required_roles", "list", [], "Roles whose users must have a second factor.", {}),
     ("registration", "bool", False, "Whether strangers may register.", {}),
     ("default_role", "str", "viewer", "Role of those who register.", {}),
-    ("allowed_origins", "list", [], "Origins whose pages may call the API from a browser, e.g. https://app.example.org.", {}),
+    (
+        "allowed_origins",
+        "list",
+        [],
+        "Origins whose pages may call the API from a browser, e.g. https://app.example.org.",
+        {},
+    ),
 ):
     declare(SECURITY, _key, _kind, _default, _description, **_limits)  # type: ignore[arg-type]
 
@@ -32,11 +44,19 @@ for _key, _kind, _default, _description, _limits in (
     ("symbol", "bool", False, "Demand a symbol.", {}),
     ("history", "int", 5, "How many former passwords are refused.", {"least": 0, "most": 24}),
     ("max_age_days", "int", 0, "A password must be changed after so many days; 0: never.", {"least": 0, "most": 3650}),
-    ("breached_check", "bool", True, "Refuse passwords of the list of widely leaked ones that is part of the product.", {}),
+    (
+        "breached_check",
+        "bool",
+        True,
+        "Refuse passwords of the list of widely leaked ones that is part of the product.",
+        {},
+    ),
 ):
     declare(PASSWORD_POLICY, _key, _kind, _default, _description, **_limits)  # type: ignore[arg-type]
 
-declare("retention", "sessions", "duration", 90 * 86400, "How long ended sessions are kept.", least=86400, most=730 * 86400)
+declare(
+    "retention", "sessions", "duration", 90 * 86400, "How long ended sessions are kept.", least=86400, most=730 * 86400
+)
 
 MOST_LENGTH = 512  # a hash of megabytes would keep the server busy
 

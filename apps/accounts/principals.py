@@ -38,12 +38,16 @@ def intersect(wanted: frozenset[str], held: frozenset[str]) -> frozenset[str]:
         return wanted
     if "*" in wanted:
         return held
-    return frozenset(code for code in wanted if grants(held, code)) | frozenset(code for code in held if grants(wanted, code))
+    return frozenset(code for code in wanted if grants(held, code)) | frozenset(
+        code for code in held if grants(wanted, code)
+    )
 
 
 def includes(held: frozenset[str], wanted: frozenset[str]) -> bool:
     """Return whether `held` grants everything that `wanted` does, wildcards too."""
-    return all("*" in held or code in held or (code != "*" and f"{code.partition(':')[0]}:*" in held) for code in wanted)
+    return all(
+        "*" in held or code in held or (code != "*" and f"{code.partition(':')[0]}:*" in held) for code in wanted
+    )
 
 
 def principal_of_key(key: ApiKey) -> Principal:

@@ -61,7 +61,12 @@ def live_sessions(principal: Principal, *, user_id: Any = None) -> QuerySet[Sess
 
 def live_keys(principal: Principal) -> QuerySet[ApiKey]:
     """Return the keys that are not revoked and that the caller may see, expired ones too, latest first."""
-    return ApiKey.objects.visible_to(principal).filter(revoked_at__isnull=True).select_related("owner").order_by("-created_at")
+    return (
+        ApiKey.objects.visible_to(principal)
+        .filter(revoked_at__isnull=True)
+        .select_related("owner")
+        .order_by("-created_at")
+    )
 
 
 def own_keys(principal: Principal) -> QuerySet[ApiKey]:

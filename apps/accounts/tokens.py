@@ -47,7 +47,9 @@ def read_refresh(token: str) -> dict[str, Any]:
     try:
         claims = dict(RefreshToken(token).payload)  # type: ignore[arg-type]
     except TokenError as error:
-        raise Unauthenticated("This refresh token is not valid or has expired; log in again.", code="bad_token") from error
+        raise Unauthenticated(
+            "This refresh token is not valid or has expired; log in again.", code="bad_token"
+        ) from error
     return _with_session(claims)
 
 

@@ -28,7 +28,9 @@ class KnownAddress(models.Model):
     last_used_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "network"], name="one_known_address_per_user_and_network")]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "network"], name="one_known_address_per_user_and_network")
+        ]
 
     def __str__(self) -> str:
         return self.network

@@ -72,4 +72,6 @@ def require_reach(user: User, actor: Principal) -> None:
         Forbidden: the user's rights are beyond the actor's own (403).
     """
     if str(user.id) != actor.id and not includes(actor.permissions, user.permission_codes()):
-        raise Forbidden("This user holds rights that you don't; somebody with these rights must do it.", code="beyond_own_rights")
+        raise Forbidden(
+            "This user holds rights that you don't; somebody with these rights must do it.", code="beyond_own_rights"
+        )

@@ -63,7 +63,9 @@ def _refuse(user: User | None, reason: str) -> None:
     )
 
 
-def log_in(*, name: str, password: str, otp: str = "", address: str = "", user_agent: str = "") -> tuple[Session, TokenPair]:
+def log_in(
+    *, name: str, password: str, otp: str = "", address: str = "", user_agent: str = ""
+) -> tuple[Session, TokenPair]:
     """Log in by API.
 
     Args:

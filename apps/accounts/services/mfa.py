@@ -122,7 +122,8 @@ def confirm_enrolment(*, code: str, address: str, actor: Principal) -> list[str]
 def _make_recovery_codes(user: User) -> list[str]:
     RecoveryCode.objects.filter(user=user).delete()
     codes = [
-        "-".join("".join(secrets.choice(_LETTERS) for _ in range(_GROUP)) for _ in range(_GROUPS)) for _ in range(RECOVERY_CODES)
+        "-".join("".join(secrets.choice(_LETTERS) for _ in range(_GROUP)) for _ in range(_GROUPS))
+        for _ in range(RECOVERY_CODES)
     ]
     RecoveryCode.objects.bulk_create(RecoveryCode(user=user, code_hash=hash_secret(_compact(code))) for code in codes)
     return codes
@@ -193,7 +194,13 @@ def remove_device(*, user: User, actor: Principal | None = None, note: str = "")
         # They were verified by a factor that is no more; a new one has to be passed anew.
         Session.objects.filter(user=user, ended_at__isnull=True).update(mfa_verified=False)
         if had:
-            emit("user.mfa_disabled", subject=subject_of(user), actor=actor or system("accounts"), data=facts_of(user), note=note)
+            emit(
+                "user.mfa_disabled",
+                subject=subject_of(user),
+                actor=actor or system("accounts"),
+                data=facts_of(user),
+                note=note,
+            )
         announce_rights()
     return had
 
@@ -216,5 +223,10 @@ def renew_recovery_codes(*, code: str, address: str, actor: Principal) -> list[s
     attempt.succeed()
     with transaction.atomic():
         codes = _make_recovery_codes(user)
-        emit("user.updated", subject=subject_of(user), actor=actor, data={**facts_of(user), "changed": ["recovery_codes"]})
+        emit(
+            "user.updated",
+            subject=subject_of(user),
+            actor=actor,
+            data={**facts_of(user), "changed": ["recovery_codes"]},
+        )
     return codes

@@ -18,7 +18,9 @@ from apps.core.principals import Principal
 KEPT_PASSWORDS = 24  # the most that the policy's history may ask for
 
 
-def require_good_password(password: str, *, user: User | None = None, names: tuple[str, ...] = (), field: str = "password") -> None:
+def require_good_password(
+    password: str, *, user: User | None = None, names: tuple[str, ...] = (), field: str = "password"
+) -> None:
     """Refuse a password that the policy has something against.
 
     Raises:

@@ -46,7 +46,11 @@ def request_reset(*, email: str) -> bool:
     Emits: user.password_reset_requested.
     Source: contract, POST /auth/password/reset.
     """
-    user = User.objects.filter(email__iexact=email.strip(), disabled=False, auth_provider="local").first() if email.strip() else None
+    user = (
+        User.objects.filter(email__iexact=email.strip(), disabled=False, auth_provider="local").first()
+        if email.strip()
+        else None
+    )
     if user is None or not is_mail_configured():
         return False
     token, now = new_secret(), timezone.now()
@@ -56,7 +60,9 @@ def request_reset(*, email: str) -> bool:
         PasswordReset.objects.create(token_hash=hash_secret(token), user=user, expires_at=now + LIFETIME)
         emit("user.password_reset_requested", subject=subject_of(user), actor=_as_actor(user), data=facts_of(user))
         installation = runtime_settings.get("general.installation_name")
-        text = TEXT.format(username=user.username, installation=installation, link=f"{settings.PUBLIC_URL}/admin/reset/{token}")
+        text = TEXT.format(
+            username=user.username, installation=installation, link=f"{settings.PUBLIC_URL}/admin/reset/{token}"
+        )
         for _, send in mailers.items():
             send(user.email or "", f"New password for {installation}", text)
     return True
@@ -68,7 +74,9 @@ def is_good_token(token: str) -> bool:
 
 
 def _open(token: str) -> QuerySet[PasswordReset]:
-    rows = PasswordReset.objects.filter(token_hash=hash_secret(token), used_at__isnull=True, expires_at__gt=timezone.now())
+    rows = PasswordReset.objects.filter(
+        token_hash=hash_secret(token), used_at__isnull=True, expires_at__gt=timezone.now()
+    )
     return rows.filter(user__disabled=False)
 
 

@@ -73,7 +73,9 @@ def create_role(*, name: str, permissions: Iterable[str], description: str = "",
     return role
 
 
-def update_role(*, name: str, permissions: Iterable[str] | None = None, description: str | None = None, actor: Principal) -> Role:
+def update_role(
+    *, name: str, permissions: Iterable[str] | None = None, description: str | None = None, actor: Principal
+) -> Role:
     """Change a role; it holds for its users from the next request on.
 
     Raises:

@@ -37,7 +37,10 @@ def update_security(*, changes: Mapping[str, Any], actor: Principal) -> dict[str
     Source: contract, PUT /security.
     """
     problems: dict[str, str] = {}
-    named = [*_texts(changes.get("mfa_required_roles")), *_texts([changes["default_role"]] if "default_role" in changes else [])]
+    named = [
+        *_texts(changes.get("mfa_required_roles")),
+        *_texts([changes["default_role"]] if "default_role" in changes else []),
+    ]
     known = set(Role.objects.filter(name__in=named).values_list("name", flat=True))
     if wrong := [name for name in _texts(changes.get("mfa_required_roles")) if name not in known]:
         problems["mfa_required_roles"] = f"There is no role {', '.join(wrong)}."

@@ -85,7 +85,9 @@ def refresh_session(*, refresh: str) -> tuple[Session, TokenPair]:
     if session is None:
         raise Unauthenticated("This session has ended; log in again.", code="session_ended")
     if pair is None:
-        raise Unauthenticated("This refresh token was used before; the session is ended, log in again.", code="token_reused")
+        raise Unauthenticated(
+            "This refresh token was used before; the session is ended, log in again.", code="token_reused"
+        )
     return session, pair
 
 
@@ -113,7 +115,9 @@ def log_out(*, actor: Principal) -> None:
     if actor.session_id is None:
         raise Forbidden("An API key has no session to end.", code="person_required")
     with transaction.atomic():
-        session = Session.objects.select_for_update(of=("self",)).select_related("user").filter(id=actor.session_id).first()
+        session = (
+            Session.objects.select_for_update(of=("self",)).select_related("user").filter(id=actor.session_id).first()
+        )
         if session is not None and session.ended_at is None:
             _end(session, "logged_out", actor)
 

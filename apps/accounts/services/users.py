@@ -72,7 +72,11 @@ def create_user(
             require_held(frozenset(code for role in wanted for code in role.permissions), actor)
             _require_free(username=username, email=address)
             user = User(
-                username=username, email=address, full_name=full_name[:150], password=hashed, must_change_password=must_change_password
+                username=username,
+                email=address,
+                full_name=full_name[:150],
+                password=hashed,
+                must_change_password=must_change_password,
             )
             user.save()
             user.roles.set(wanted)
@@ -99,15 +103,24 @@ def register_user(*, username: str, email: str, password: str, full_name: str = 
     Source: contract, POST /auth/register.
     """
     if not value_of(SECURITY, "registration"):
-        raise Forbidden("Registration is switched off; ask an administrator for an account.", code="registration_disabled")
+        raise Forbidden(
+            "Registration is switched off; ask an administrator for an account.", code="registration_disabled"
+        )
     role = value_of(SECURITY, "default_role")
     roles = [role] if Role.objects.filter(name=role).exists() else []
     return create_user(
-        username=username, email=email, password=password, full_name=full_name, roles=roles, actor=system("registration")
+        username=username,
+        email=email,
+        password=password,
+        full_name=full_name,
+        roles=roles,
+        actor=system("registration"),
     )
 
 
-def update_user(*, user_id: Any, changes: Mapping[str, Any], actor: Principal, expected_revision: int | None = None) -> User:
+def update_user(
+    *, user_id: Any, changes: Mapping[str, Any], actor: Principal, expected_revision: int | None = None
+) -> User:
     """Change a user.
 
     Args:
@@ -130,8 +143,13 @@ def update_user(*, user_id: Any, changes: Mapping[str, Any], actor: Principal, e
             require_reach(user, actor)
             if expected_revision is not None and user.revision != expected_revision:
                 raise PreconditionFailed("Somebody changed this user since you read it; read it again.")
-            before = {"email": user.email, "full_name": user.full_name, "timezone": user.timezone,
-                      "disabled": user.disabled, "roles": user.role_names()}
+            before = {
+                "email": user.email,
+                "full_name": user.full_name,
+                "timezone": user.timezone,
+                "disabled": user.disabled,
+                "roles": user.role_names(),
+            }
             after = {key: value for key, value in cleaned.items() if before[key] != value}
             if after:
                 _apply(user, after, before=before, actor=actor)
@@ -161,7 +179,9 @@ def _apply(user: User, after: dict[str, Any], *, before: dict[str, Any], actor: 
         sessions.end_sessions_of(user=user, reason="user_disabled", actor=actor)
         _revoke_keys(user, actor)
     else:
-        emit("user.updated", subject=subject_of(user), actor=actor, data={**facts_of(user), "changed": changed}, **facts)
+        emit(
+            "user.updated", subject=subject_of(user), actor=actor, data={**facts_of(user), "changed": changed}, **facts
+        )
     announce_rights()
 
 

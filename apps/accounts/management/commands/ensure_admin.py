@@ -12,7 +12,9 @@ from apps.accounts.services.roles import sync_roles
 class Command(BaseCommand):
     """Creates the first admin where there is no user at all."""
 
-    help = "Create the first admin from ADMIN_USERNAME, ADMIN_PASSWORD, ADMIN_EMAIL; does nothing where there is any user."
+    help = (
+        "Create the first admin from ADMIN_USERNAME, ADMIN_PASSWORD, ADMIN_EMAIL; does nothing where there is any user."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print one line of JSON; a generated password is in it, this once."""

@@ -16,7 +16,9 @@ from apps.core.principals import system
 class Command(BaseCommand):
     """Sets a new password, ends the sessions, lifts the lockout; on request enables the user and removes the second factor."""
 
-    help = "Set a new password for a user, end their sessions and lift the lockout. A generated password is printed once."
+    help = (
+        "Set a new password for a user, end their sessions and lift the lockout. A generated password is printed once."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the name and what else to do."""
