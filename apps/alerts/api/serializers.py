@@ -111,7 +111,10 @@ class ThresholdSerializer(serializers.Serializer[Any]):
             if unknown:
                 raise serializers.ValidationError(dict.fromkeys(unknown, ["is not a field of a threshold"]))
             if "for" in data:
-                data["for_s"] = DurationField().run_validation(data.pop("for"))
+                try:
+                    data["for_s"] = DurationField().run_validation(data.pop("for"))
+                except serializers.ValidationError as error:
+                    raise serializers.ValidationError({"for": error.detail}) from error
         return super().to_internal_value(data)
 
     def to_representation(self, instance: Any) -> Any:
