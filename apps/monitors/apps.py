@@ -4,7 +4,10 @@ from django.apps import AppConfig
 
 
 class MonitorsConfig(AppConfig):
-    """Monitors."""
+    """Endpoint checks and heartbeats."""
 
     name = "apps.monitors"
     label = "monitors"
+
+    def ready(self) -> None:
+        from apps.monitors import checks, events, registrations, tasks  # noqa: F401

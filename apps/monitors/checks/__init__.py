@@ -1,0 +1,19 @@
+"""Check types: one module and one `@register` each. A new module here is found by itself."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from apps.monitors.checks.base import (
+    CertificateSeen,
+    CheckConfig,
+    CheckOutcome,
+    CheckType,
+    check_types,
+    register,
+    run_check,
+)
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["CertificateSeen", "CheckConfig", "CheckOutcome", "CheckType", "check_types", "register", "run_check"]

@@ -1,0 +1,163 @@
+"""What every check type takes and gives."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+from apps.core.net import NetError, PeerCertificate, Phases, TlsError
+from apps.core.registries import Registry
+from apps.monitors.states.endpoints import DEGRADED, DOWN, UNKNOWN, UP
+
+log = logging.getLogger(__name__)
+
+ERROR_LENGTH = 300
+
+
+@dataclass(frozen=True, slots=True)
+class CheckConfig:
+    """An endpoint as its checks need it: parsed once for each revision.
+
+    Args:
+        expected_status: ranges of status codes, both ends included.
+        json_path: keys and indices; empty: nothing is asserted.
+        json_value: what must stand there; None: anything.
+        fault: why the endpoint can't be checked at all, e.g. its headers are sealed with a key that is missing.
+    """
+
+    endpoint_id: UUID
+    num: int
+    revision: int
+    name: str
+    endpoint_type: str
+    target: str
+    interval_s: int
+    timeout_s: float
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    expected_status: tuple[tuple[int, int], ...] = ((200, 299),)
+    keyword: str = ""
+    keyword_absent: str = ""
+    json_path: tuple[str | int, ...] = ()
+    json_value: Any = None
+    max_redirects: int = 5
+    tls_verify: bool = True
+    ca_pem: str = ""
+    degraded_over_ms: int | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateSeen:
+    """The certificate a check met on the way.
+
+    Args:
+        problem: "", "expired", "name_mismatch" or "untrusted".
+        message: the problem in plain words.
+    """
+
+    certificate: PeerCertificate | None
+    problem: str = ""
+    message: str = ""
+
+
+@dataclass(slots=True)
+class CheckOutcome:
+    """What a check found. `unknown` says nothing about the target: the platform could not check, or not to the end."""
+
+    status: str
+    latency_ms: float | None = None
+    phases: Phases = field(default_factory=Phases)
+    status_code: int | None = None
+    error: str = ""
+    certificate: CertificateSeen | None = None
+
+
+class CheckType(Protocol):
+    """A kind of check."""
+
+    def problems(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Return what is wrong with an endpoint's values, field -> sentence; called before it is written."""
+        ...
+
+    def address(self, target: str) -> tuple[str, int]:
+        """Return host and port of a target that was found right."""
+        ...
+
+    async def run(self, config: CheckConfig) -> CheckOutcome:
+        """Check once; never raises for anything the target does."""
+        ...
+
+
+check_types: Registry[CheckType] = Registry("check type")
+T = TypeVar("T")
+
+
+def register(name: str) -> Any:
+    """Register a class as the check type `name`."""
+
+    def add(cls: type[T]) -> type[T]:
+        check_types.register(name, cls())  # type: ignore[arg-type]
+        return cls
+
+    return add
+
+
+async def run_check(config: CheckConfig) -> CheckOutcome:
+    """Check an endpoint once. Whatever goes wrong on our side is `unknown`, never `down`."""
+    kind = check_types.get(config.endpoint_type)
+    fault = config.fault or ("" if kind else f"There is no check of the type {config.endpoint_type}.")
+    if kind is None or fault:
+        return CheckOutcome(status=UNKNOWN, error=fault)
+    try:
+        return await kind.run(config)
+    except Exception as error:
+        log.exception("the check of endpoint %s failed by itself", config.num)
+        return CheckOutcome(status=UNKNOWN, error=f"The check itself failed: {type(error).__name__}.")
+
+
+def judged(config: CheckConfig, outcome: CheckOutcome) -> CheckOutcome:
+    """Turn `up` into `degraded` where the answer took longer than the endpoint allows."""
+    limit, latency = config.degraded_over_ms, outcome.latency_ms
+    if outcome.status == UP and limit is not None and latency is not None and latency > limit:
+        outcome.status = DEGRADED
+        outcome.error = f"It answered in {latency:.0f} ms; more than {limit} ms counts as degraded."
+    return outcome
+
+
+_CERTIFICATE_PROBLEMS = {
+    "expired": "expired",
+    "name_mismatch": "name_mismatch",
+    "not_yet_valid": "untrusted",
+    "self_signed": "untrusted",
+    "unknown_ca": "untrusted",
+    "revoked": "untrusted",
+    "weak": "untrusted",
+    "untrusted": "untrusted",
+}
+
+
+def certificate_problem(error: TlsError) -> CertificateSeen | None:
+    """Return the certificate behind a TLS error; None where the error is not about one."""
+    problem = _CERTIFICATE_PROBLEMS.get(error.reason)
+    return CertificateSeen(error.certificate, problem, error.message) if problem else None
+
+
+def failed(error: NetError) -> CheckOutcome:
+    """Return the outcome of a check that ended with an error of the network.
+
+    What the platform refuses or can't do itself is `unknown`: it says nothing about the target.
+    """
+    ours = error.ours or error.kind in ("refused", "invalid")
+    certificate = None
+    if isinstance(error, TlsError):
+        ours = ours or error.reason in ("bad_options", "client_certificate")
+        certificate = certificate_problem(error)
+    return CheckOutcome(
+        status=UNKNOWN if ours else DOWN,
+        phases=error.phases,
+        error=error.message[:ERROR_LENGTH],
+        certificate=certificate,
+    )

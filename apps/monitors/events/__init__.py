@@ -1,0 +1,5 @@
+"""Events of the app, split by thing."""
+
+from apps.monitors.events import endpoints, heartbeats
+
+__all__ = ["endpoints", "heartbeats"]

@@ -1,0 +1,99 @@
+"""Events of endpoint monitors and of the certificates they see."""
+
+from apps.core.events.catalogue import (
+    ID,
+    INTEGER,
+    INTEGER_OR_NULL,
+    LIVE,
+    NUMBER,
+    NUMBER_OR_NULL,
+    TEXT,
+    TIME,
+    TIME_OR_NULL,
+    declare,
+)
+
+_NAMED = {"endpoint_id": ID, "name": TEXT}
+
+for _name, _doc in (
+    ("endpoint.created", "An endpoint monitor was added."),
+    ("endpoint.updated", "An endpoint monitor was changed."),
+    ("endpoint.deleted", "An endpoint monitor was removed."),
+    ("endpoint.paused", "An endpoint monitor was paused: it is not checked and no uptime is lost."),
+    ("endpoint.resumed", "An endpoint monitor was resumed: it is checked at once."),
+):
+    declare(_name, doc=_doc, permission="endpoints:view", fields=_NAMED)
+
+declare(
+    "endpoint.check_result",
+    kind=LIVE,
+    doc="An endpoint was checked. `up` is null where the platform could not tell.",
+    permission="endpoints:view",
+    fields={
+        **_NAMED,
+        "status": TEXT,
+        "up": {"type": ["boolean", "null"]},
+        "latency_ms": NUMBER_OR_NULL,
+        "status_code": INTEGER_OR_NULL,
+        "error": TEXT,
+        "at": TIME,
+    },
+)
+declare(
+    "endpoint.alert",
+    doc="An endpoint is down or degraded for as many checks in a row as its failure threshold says.",
+    permission="endpoints:view",
+    fields={
+        **_NAMED,
+        "target": TEXT,
+        "status": {"enum": ["down", "degraded"]},
+        "level": {"enum": ["warning", "critical"]},
+        "consecutive_failures": INTEGER,
+        "threshold": INTEGER,
+        "last_error": TEXT,
+        "since": TIME,
+        "latency_ms": NUMBER_OR_NULL,
+    },
+)
+declare(
+    "endpoint.recovery",
+    doc="An endpoint that was told as down or degraded is up again, as often in a row as its recovery threshold says.",
+    permission="endpoints:view",
+    fields={
+        **_NAMED,
+        "target": TEXT,
+        "status": TEXT,
+        "downtime_s": NUMBER,
+        "since": TIME,
+        "latency_ms": NUMBER_OR_NULL,
+    },
+)
+
+declare(
+    "endpoint.checked",
+    doc="A person had an endpoint checked at once. The result counts neither for uptime nor for alerts.",
+    permission="endpoints:view",
+    fields={**_NAMED, "status": TEXT},
+)
+
+_CERTIFICATE = {"endpoint_id": ID, "hostname": TEXT, "port": INTEGER}
+
+declare(
+    "certificate.alert",
+    doc="A certificate ends soon (once for each warning day crossed), has ended, or is not to be trusted.",
+    permission="endpoints:view",
+    fields={
+        **_CERTIFICATE,
+        "reason": {"enum": ["expiring", "expired", "name_mismatch", "untrusted"]},
+        "days_left": NUMBER_OR_NULL,
+        "not_after": TIME_OR_NULL,
+        "level": {"enum": ["warning", "critical"]},
+        "message": TEXT,
+    },
+)
+declare(
+    "certificate.recovery",
+    doc="A certificate that was told about is in order again, or is watched no more.",
+    permission="endpoints:view",
+    fields={**_CERTIFICATE, "message": TEXT},
+)

@@ -1,0 +1,1 @@
+"""Querysets of the app, split by thing."""

@@ -1,0 +1,1 @@
+"""Selectors of the app, split by thing."""

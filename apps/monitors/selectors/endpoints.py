@@ -1,0 +1,261 @@
+"""Figures of endpoint monitors: uptime, sparklines, response times. Everything but the raw results comes from roll-ups."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet, Sum
+from django.utils import timezone
+
+from apps.core import errors
+from apps.monitors import series
+from apps.monitors.models import CheckResult, CheckRollup1d, CheckRollup1h, CheckRollup5m, Endpoint, EndpointState
+from apps.monitors.models.results import CheckRollup
+from apps.monitors.services.endpoint_rollups import BUCKET_FIELDS, Bucket
+from apps.monitors.states.endpoints import CODES, DEGRADED, DOWN, UP
+
+M5_MS, HOUR_MS, DAY_MS = 300_000, 3_600_000, 86_400_000
+SPARKLINE_POINTS = 20
+
+#: Windows of the uptime figures: name -> (length, what its start is rounded down to), in ms.
+WINDOWS: dict[str, tuple[int, int]] = {
+    "1h": (HOUR_MS, 1),
+    "24h": (DAY_MS, 1),
+    "7d": (7 * DAY_MS, HOUR_MS),
+    "30d": (30 * DAY_MS, HOUR_MS),
+    "90d": (90 * DAY_MS, DAY_MS),
+    "1y": (365 * DAY_MS, DAY_MS),
+}
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counted results."""
+
+    answered: int = 0
+    down: int = 0
+
+    def add(self, answered: int, down: int) -> None:
+        """Add counts."""
+        self.answered += answered
+        self.down += down
+
+    @property
+    def checks(self) -> int:
+        """How many results say something about the target."""
+        return self.answered + self.down
+
+    @property
+    def percent(self) -> float | None:
+        """Uptime; None: no data. What the platform could not check counts on neither side."""
+        return round(100 * self.answered / self.checks, 4) if self.checks else None
+
+
+def to_ms(at: datetime) -> int:
+    """Return epoch ms."""
+    return int(at.timestamp() * 1000)
+
+
+def from_ms(at: int) -> datetime:
+    """Return the UTC time of epoch ms."""
+    return datetime.fromtimestamp(at / 1000, UTC)
+
+
+def _settled(now: int) -> int:
+    """Return the start of the hour before this one: what lies before is rolled up, the rest is counted from results."""
+    return now - now % HOUR_MS - HOUR_MS
+
+
+def uptime_figures(num: int, now: datetime | None = None) -> dict[str, float | None]:
+    """Return the uptime of one endpoint in percent over 1 h, 24 h, 7, 30 and 90 days and a year; None: no data.
+
+    The longer windows begin at a full hour or UTC day. Three queries.
+    """
+    end = to_ms(now or timezone.now())
+    settled = _settled(end)
+    yesterday = end - end % DAY_MS - DAY_MS
+    starts = {name: (end - length) - (end - length) % grain for name, (length, grain) in WINDOWS.items()}
+    tallies = {name: Tally() for name in WINDOWS}
+    answered, down = Q(status__in=(CODES[UP], CODES[DEGRADED])), Q(status=CODES[DOWN])
+    raw_from = {name: start if name in ("1h", "24h") else settled for name, start in starts.items()}
+    counts = CheckResult.objects.filter(num=num, at__gte=min(raw_from.values()), at__lte=end, manual=False).aggregate(
+        **{
+            f"{kind}_{start}": Count("status", filter=condition & Q(at__gte=start))
+            for start in set(raw_from.values())
+            for kind, condition in (("answered", answered), ("down", down))
+        }
+    )
+    for name, start in raw_from.items():
+        tallies[name].add(counts[f"answered_{start}"], counts[f"down_{start}"])
+    hours = CheckRollup1h.objects.filter(num=num, at__gte=min(starts["30d"], yesterday), at__lt=settled)
+    for at, up, slow, failed in hours.values_list("at", "up", "degraded", "down"):
+        for name in ("7d", "30d"):
+            if at >= starts[name]:
+                tallies[name].add(up + slow, failed)
+        if at >= yesterday:
+            tallies["90d"].add(up + slow, failed)
+            tallies["1y"].add(up + slow, failed)
+    days = CheckRollup1d.objects.filter(num=num, at__gte=starts["1y"], at__lt=yesterday)
+    for at, up, slow, failed in days.values_list("at", "up", "degraded", "down"):
+        for name in ("90d", "1y"):
+            if at >= starts[name]:
+                tallies[name].add(up + slow, failed)
+    return {name: tally.percent for name, tally in tallies.items()}
+
+
+def uptime_24h(nums: Iterable[int], now: datetime | None = None) -> dict[int, float | None]:
+    """Return the uptime over the last 24 h of many endpoints, in two queries; one without data is missing.
+
+    It begins at a full hour and is up to a minute behind.
+    """
+    end = to_ms(now or timezone.now())
+    settled, wanted = _settled(end), list(nums)
+    start = (end - DAY_MS) - (end - DAY_MS) % HOUR_MS
+    tallies: dict[int, Tally] = defaultdict(Tally)
+    for model, low, high in ((CheckRollup1h, start, settled), (CheckRollup5m, settled, end + 1)):
+        rows = model._default_manager.filter(num__in=wanted, at__gte=low, at__lt=high)
+        sums = rows.order_by().values_list("num").annotate(Sum("up"), Sum("degraded"), Sum("down"))
+        for num, up, slow, failed in sums:
+            tallies[num].add(up + slow, failed)
+    return {num: tally.percent for num, tally in tallies.items()}
+
+
+def daily_uptime(num: int, days: int, now: datetime | None = None) -> list[dict[str, Any]]:
+    """Return one entry for each of the last `days` UTC days, today first.
+
+    Returns:
+        [{date, uptime_percent (None: no data), checks, down}]
+    """
+    end = to_ms(now or timezone.now())
+    today = end - end % DAY_MS
+    settled, yesterday = _settled(end), today - DAY_MS
+    first = today - (days - 1) * DAY_MS
+    tallies: dict[int, Tally] = defaultdict(Tally)
+    for model, low, high in ((CheckRollup1d, first, yesterday), (CheckRollup1h, max(first, yesterday), settled)):
+        rows = model._default_manager.filter(num=num, at__gte=low, at__lt=high)
+        for at, up, slow, failed in rows.values_list("at", "up", "degraded", "down"):
+            tallies[at - at % DAY_MS].add(up + slow, failed)
+    results = CheckResult.objects.filter(num=num, at__gte=max(first, settled), at__lte=end, manual=False)
+    for at, status in results.values_list("at", "status"):
+        is_down = status == CODES[DOWN]
+        tallies[at - at % DAY_MS].add(int(status in (CODES[UP], CODES[DEGRADED])), int(is_down))
+    entries = []
+    for day in range(today, first - 1, -DAY_MS):
+        tally = tallies.get(day, Tally())
+        entries.append(
+            {
+                "date": from_ms(day).date(),
+                "uptime_percent": tally.percent,
+                "checks": tally.checks,
+                "down": tally.down,
+            }
+        )
+    return entries
+
+
+# --- sparklines and charts ---------------------------------------------------------------------------------------
+
+#: Ranges of sparklines: name -> (roll-up, width of a point in ms, points).
+SPARKLINES: dict[str, tuple[type[CheckRollup], int, int]] = {
+    "1h": (CheckRollup5m, M5_MS, 12),
+    "6h": (CheckRollup5m, 3 * M5_MS, 24),
+    "24h": (CheckRollup1h, HOUR_MS, 24),
+    "7d": (CheckRollup1h, 6 * HOUR_MS, 28),
+    "30d": (CheckRollup1d, DAY_MS, 30),
+    "90d": (CheckRollup1d, 3 * DAY_MS, 30),
+}
+
+
+def sparklines(
+    endpoints: QuerySet[Endpoint], span: str = "", now: datetime | None = None
+) -> dict[str, list[float | None]]:
+    """Return latencies in ms of every endpoint, oldest first, None where there is none.
+
+    Args:
+        span: a key of `SPARKLINES` for mean values at even distances, "" for the last 20 checks.
+
+    Raises:
+        Invalid: an unknown range (422).
+    """
+    if not span:
+        rows = EndpointState.objects.filter(endpoint__in=endpoints.order_by()).values_list("endpoint_id", "recent")
+        return {
+            str(pk): [latency for _, latency in series.recent(text)[-SPARKLINE_POINTS:]] for pk, text in rows.iterator()
+        }
+    if span not in SPARKLINES:
+        raise errors.Invalid({"range": f"must be one of {', '.join(SPARKLINES)}"}, where="query")
+    model, width, points = SPARKLINES[span]
+    end = to_ms(now or timezone.now())
+    start = end - end % width - (points - 1) * width
+    ids = dict(endpoints.order_by().values_list("num", "id"))
+    sums: dict[int, list[list[float]]] = {num: [[0.0, 0.0] for _ in range(points)] for num in ids}
+    buckets = model._default_manager.filter(at__gte=start, latency_count__gt=0)
+    for num, at, total, count in buckets.values_list("num", "at", "latency_sum", "latency_count").iterator():
+        if num in sums and (position := (at - start) // width) < points:
+            point = sums[num][position]
+            point[0] += total
+            point[1] += count
+    return {
+        str(ids[num]): [round(total / count, 1) if count else None for total, count in line]
+        for num, line in sums.items()
+    }
+
+
+#: Ranges of response-time charts: name -> (roll-up, width of a point in ms, points).
+CHARTS: dict[str, tuple[type[CheckRollup], int, int]] = {
+    "1h": (CheckRollup5m, M5_MS, 12),
+    "24h": (CheckRollup5m, M5_MS, 288),
+    "7d": (CheckRollup1h, HOUR_MS, 168),
+    "30d": (CheckRollup1h, HOUR_MS, 720),
+    "90d": (CheckRollup1d, DAY_MS, 90),
+    "1y": (CheckRollup1d, DAY_MS, 365),
+}
+
+
+def response_times(num: int, span: str = "24h", now: datetime | None = None) -> list[dict[str, Any]]:
+    """Return the response times of one endpoint for a chart, oldest first; buckets without results are left out.
+
+    Returns:
+        [{at (epoch ms), checks, down, unknown, mean_ms, min_ms, max_ms, p50_ms, p95_ms, p99_ms}], latencies None where
+        nothing answered.
+
+    Raises:
+        Invalid: an unknown range (422).
+    """
+    if span not in CHARTS:
+        raise errors.Invalid({"range": f"must be one of {', '.join(CHARTS)}"}, where="query")
+    model, width, points = CHARTS[span]
+    end = to_ms(now or timezone.now())
+    start = end - end % width - (points - 1) * width
+    rows = model._default_manager.filter(num=num, at__gte=start).order_by("at").values_list("at", *BUCKET_FIELDS)
+    chart = []
+    for at, *sums in rows:
+        bucket = Bucket()
+        bucket.add_bucket(*sums)
+        chart.append({"at": at, **_latencies(bucket), "checks": bucket.checks, "down": bucket.down,
+                      "unknown": bucket.unknown})  # fmt: skip
+    return chart
+
+
+def latency_summary(num: int, now: datetime | None = None) -> dict[str, float | None]:
+    """Return mean, least, most and percentiles of the latencies of the last 24 h, in ms."""
+    total = Bucket()
+    since = to_ms((now or timezone.now()) - timedelta(hours=24))
+    rows = CheckRollup5m.objects.filter(num=num, at__gte=since - since % M5_MS)
+    for sums in rows.values_list(*BUCKET_FIELDS):
+        total.add_bucket(*sums)
+    return _latencies(total)
+
+
+def _latencies(bucket: Bucket) -> dict[str, float | None]:
+    count = bucket.latency_count
+    return {
+        "mean_ms": round(bucket.latency_sum / count, 1) if count else None,
+        "min_ms": bucket.latency_min,
+        "max_ms": bucket.latency_max,
+        "p50_ms": bucket.percentile(0.50),
+        "p95_ms": bucket.percentile(0.95),
+        "p99_ms": bucket.percentile(0.99),
+    }

@@ -1,0 +1,275 @@
+"""Check types against real servers on loopback."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from apps.core import net
+from apps.monitors.checks import CheckConfig, CheckOutcome, check_types, run_check
+from apps.monitors.checks.assertions import accepts, json_problem, parse_json_path, parse_status
+from tests.factories.monitors import make_config
+from tests.support.servers import (
+    CertificateAuthority,
+    Reply,
+    Request,
+    hanging_server,
+    http_server,
+    https_server,
+    server_context,
+    tcp_server,
+    unused_port,
+)
+
+CA = CertificateAuthority()
+
+
+def run(**values: Any) -> CheckOutcome:
+    return asyncio.run(run_check(make_config(**values)))
+
+
+@pytest.fixture
+def targets() -> Iterator[dict[str, dict[str, Any]]]:
+    """For every check type: configurations of a good target, a dead one, one that hangs and one that is forbidden."""
+    with ExitStack() as stack:
+        web = stack.enter_context(http_server())
+        port = stack.enter_context(tcp_server(lambda connection: connection.recv(1)))
+        secure = stack.enter_context(
+            tcp_server(lambda connection: connection.recv(1), context=server_context(CA.issue()))
+        )
+        hanging = stack.enter_context(hanging_server())
+        dead = unused_port()
+        yield {
+            "http": {
+                "good": {"target": web.url},
+                "dead": {"target": f"http://127.0.0.1:{dead}/"},
+                "hanging": {"target": f"http://127.0.0.1:{hanging.port}/"},
+                "forbidden": {"target": "http://169.254.169.254/"},
+            },
+            "tcp": {
+                "good": {"target": f"127.0.0.1:{port.port}"},
+                "dead": {"target": f"127.0.0.1:{dead}"},
+                "forbidden": {"target": "169.254.169.254:80"},
+            },
+            "tls": {
+                "good": {"target": f"localhost:{secure.port}", "ca_pem": CA.pem},
+                "dead": {"target": f"127.0.0.1:{dead}"},
+                "hanging": {"target": f"127.0.0.1:{hanging.port}"},
+                "forbidden": {"target": "169.254.169.254:443"},
+            },
+        }
+
+
+def test_every_check_type_has_targets_in_the_contract_test(targets: dict[str, Any]) -> None:
+    assert set(targets) == set(check_types)
+
+
+@pytest.mark.parametrize("kind", list(check_types))
+def test_good_target_is_up_with_latency_and_phases(kind: str, targets: dict[str, Any]) -> None:
+    outcome = run(endpoint_type=kind, **targets[kind]["good"])
+    assert (outcome.status, outcome.error) == ("up", "")
+    assert outcome.latency_ms is not None and outcome.latency_ms > 0
+    assert outcome.phases.connect_ms is not None and outcome.phases.connect_ms <= outcome.latency_ms
+
+
+@pytest.mark.parametrize("kind", list(check_types))
+def test_dead_target_is_down_with_a_reason(kind: str, targets: dict[str, Any]) -> None:
+    outcome = run(endpoint_type=kind, **targets[kind]["dead"])
+    assert outcome.status == "down"
+    assert "refused the connection" in outcome.error
+    assert outcome.latency_ms is None
+
+
+@pytest.mark.parametrize("kind", ["http", "tls"])
+def test_hanging_target_is_down_after_its_timeout(kind: str, targets: dict[str, Any]) -> None:
+    began = time.monotonic()
+    outcome = run(endpoint_type=kind, timeout_s=0.3, **targets[kind]["hanging"])
+    assert outcome.status == "down"
+    assert "within 0.3 s" in outcome.error
+    assert time.monotonic() - began < 30  # far below any default time-out, far above a slow machine
+
+
+@pytest.mark.parametrize("kind", list(check_types))
+def test_forbidden_target_is_unknown_with_the_reason(kind: str, targets: dict[str, Any]) -> None:
+    outcome = run(endpoint_type=kind, **targets[kind]["forbidden"])
+    assert outcome.status == "unknown"
+    assert "OUTBOUND_ALLOW" in outcome.error
+
+
+@pytest.mark.parametrize("kind", list(check_types))
+def test_good_target_that_is_too_slow_is_degraded(kind: str, targets: dict[str, Any]) -> None:
+    outcome = run(endpoint_type=kind, degraded_over_ms=0, **targets[kind]["good"])
+    assert outcome.status == "degraded"
+    assert "counts as degraded" in outcome.error
+
+
+@pytest.mark.parametrize("kind", list(check_types))
+def test_malformed_target_is_found_before_it_is_written(kind: str) -> None:
+    values = {"target": "what is this", "method": "GET", "headers": {}, "expected_status": "2xx", "json_path": "",
+              "json_value": None, "keyword": "", "keyword_absent": ""}  # fmt: skip
+    assert "target" in check_types[kind].problems(values)
+
+
+def test_check_that_fails_by_itself_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(endpoint_type="no-such-type").status == "unknown"
+
+    async def broken(*args: Any, **options: Any) -> None:
+        raise ValueError("boom")
+
+    monkeypatch.setattr(net, "request", broken)
+    outcome = run()
+    assert (outcome.status, outcome.error) == ("unknown", "The check itself failed: ValueError.")
+
+
+# --- http --------------------------------------------------------------------------------------------------------
+
+
+def test_http_request_equals_the_configured_one() -> None:
+    seen: list[Request] = []
+
+    def handler(request: Request) -> Reply:
+        seen.append(request)
+        return Reply(201)
+
+    with http_server(handler) as server:
+        outcome = run(
+            target=f"{server.url}/orders?x=1", method="POST", body=b'{"a": 1}',
+            headers=(("Authorization", "Bearer t0ken"), ("Content-Type", "application/json")),
+        )  # fmt: skip
+    assert (outcome.status, outcome.status_code) == ("up", 201)
+    assert (seen[0].method, seen[0].target, seen[0].body) == ("POST", "/orders?x=1", b'{"a": 1}')
+    assert seen[0].headers["authorization"] == "Bearer t0ken"
+    assert seen[0].headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(("status", "wanted"), [(401, "up"), (500, "down"), (204, "up")])
+def test_http_status_is_judged_by_the_accepted_list(status: int, wanted: str) -> None:
+    with http_server(lambda request: Reply(status, b"")) as server:
+        outcome = run(target=server.url, expected_status=parse_status("2xx,401"))
+    assert (outcome.status, outcome.status_code) == (wanted, status)
+    assert wanted == "up" or outcome.error == "It answered 500 Internal Server Error."
+
+
+def test_http_redirect_is_followed_unless_it_is_expected() -> None:
+    def handler(request: Request) -> Reply:
+        return Reply(301, b"", {"Location": "/there"}) if request.path == "/" else Reply(200)
+
+    with http_server(handler) as server:
+        assert run(target=server.url).status_code == 200
+        assert run(target=server.url, expected_status=parse_status("2xx,301")).status_code == 301
+        outcome = run(target=server.url, max_redirects=0)
+    assert (outcome.status, outcome.status_code) == ("down", 301)
+
+
+@pytest.mark.parametrize(
+    ("body", "values", "status", "error"),
+    [
+        (b"all is well", {"keyword": "well"}, "up", ""),
+        (b"all is well", {"keyword": "bad"}, "down", "The keyword “bad” is not in the answer."),
+        (b"an error", {"keyword_absent": "error"}, "down", "The answer contains “error”, which must be absent."),
+        (b"fine", {"keyword_absent": "error"}, "up", ""),
+        (b"x" * 2_000_000 + b"well", {"keyword": "well"}, "unknown", "truncated"),
+        (b"well" + b"x" * 2_000_000, {"keyword": "well"}, "up", ""),
+        (b"x" * 2_000_000, {"keyword_absent": "error"}, "unknown", "truncated"),
+    ],
+    ids=["there", "missing", "forbidden", "absent", "beyond-the-cap", "before-the-cap", "absence-beyond-the-cap"],
+)
+def test_http_keyword_gives_status(body: bytes, values: dict[str, Any], status: str, error: str) -> None:
+    with http_server(lambda request: Reply(200, body)) as server:
+        outcome = run(target=server.url, **values)
+    assert outcome.status == status
+    assert error in outcome.error
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "wanted", "error"),
+    [
+        ({"data": {"items": [{"state": "ok"}]}}, "data.items[0].state", "ok", ""),
+        ({"data": {"items": [{"state": "ok"}]}}, "$.data.items[-1]['state']", None, ""),
+        ({"data": {"items": []}}, "data.items[0].state", "ok", "The JSON has no data.items[0]."),
+        ({"count": 5}, "count", "5", ""),
+        ({"ready": True}, "ready", True, ""),
+        ({"ready": False}, "ready", True, "ready is false, expected true."),
+        (None, "data", "ok", "The answer is not JSON."),
+    ],
+)
+def test_http_json_path_tells_its_failures_apart(body: Any, path: str, wanted: Any, error: str) -> None:
+    text = b"<html>" if body is None else json.dumps(body).encode()
+    with http_server(lambda request: Reply(200, text)) as server:
+        outcome = run(target=server.url, json_path=parse_json_path(path), json_value=wanted)
+    assert (outcome.status, outcome.error) == (("down", error) if error else ("up", ""))
+
+
+def test_https_certificate_is_read_on_the_way() -> None:
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=5)
+    with https_server(CA.issue(not_after=until)) as server:
+        outcome = run(target=f"https://localhost:{server.port}/", ca_pem=CA.pem)
+    assert outcome.status == "up"
+    assert outcome.phases.tls_ms is not None
+    assert outcome.certificate is not None and outcome.certificate.certificate is not None
+    assert outcome.certificate.certificate.not_after == until
+    assert outcome.certificate.problem == ""
+
+
+@pytest.mark.parametrize("kind", ["http", "tls"])
+@pytest.mark.parametrize(
+    ("case", "problem"), [("expired", "expired"), ("other-name", "name_mismatch"), ("unknown-ca", "untrusted")]
+)
+def test_bad_certificate_is_down_unless_verification_is_off(kind: str, case: str, problem: str) -> None:
+    now = datetime.now(UTC)
+    certificate = {
+        "expired": lambda: CA.issue(not_before=now - timedelta(days=9), not_after=now - timedelta(days=2)),
+        "other-name": lambda: CA.issue(cn="other.example", sans=("other.example",)),
+        "unknown-ca": lambda: CertificateAuthority("Stranger").issue(),
+    }[case]()
+    with https_server(certificate) as server:
+        target = f"https://localhost:{server.port}/" if kind == "http" else f"localhost:{server.port}"
+        strict = run(endpoint_type=kind, target=target, ca_pem=CA.pem)
+        lax = run(endpoint_type=kind, target=target, tls_verify=False)
+    assert strict.status == "down" and strict.error
+    assert strict.certificate is not None and strict.certificate.problem == problem
+    assert strict.certificate.certificate is not None
+    assert lax.status == "up"
+    assert lax.certificate is not None and lax.certificate.certificate is not None
+
+
+def test_tls_on_a_port_without_tls_is_down() -> None:
+    with http_server() as server:
+        outcome = run(endpoint_type="tls", target=f"127.0.0.1:{server.port}")
+    assert outcome.status == "down"
+
+
+# --- parsing -----------------------------------------------------------------------------------------------------
+
+
+def test_status_list_accepts_codes_classes_and_ranges() -> None:
+    ranges = parse_status("2xx, 301,400-404")
+    assert [accepts(ranges, status) for status in (200, 299, 301, 302, 404, 405)] == [True, True, True, False, True, False]
+
+
+@pytest.mark.parametrize("text", ["", "6xx", "20", "404-400", "ok", "200,,201", "099"])
+def test_status_list_of_wrong_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_status(text)
+
+
+@pytest.mark.parametrize("text", ["", "$", "a..b", "a[", "a[x]", ".a", "a]b"])
+def test_json_path_of_wrong_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_json_path(text)
+
+
+def test_json_path_does_not_index_texts_or_objects() -> None:
+    assert json_problem(b'{"a": "text"}', ("a", 0), None) == "The JSON has no a[0]."
+    assert json_problem(b'["x"]', ("0",), None) == "The JSON has no 0."
+
+
+def test_config_is_immutable() -> None:
+    config: CheckConfig = make_config()
+    with pytest.raises(AttributeError):
+        config.target = "elsewhere"  # type: ignore[misc]
