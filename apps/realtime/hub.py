@@ -105,14 +105,14 @@ class Hub:
         Returns:
             ("resumed", last) or ("reset", last) where the facts asked for are kept no more.
         """
-        newest = await _in_thread(last_seq)()
-        oldest = await _in_thread(oldest_seq)()
-        if after > newest or (oldest and after < oldest - 1) or await _in_thread(_past_window)(after):
-            follower.position = max(follower.position, self.cursor)
-            return "reset", newest
-        follower.is_replaying = True
+        follower.is_replaying = True  # from here on the pump passes it over: nothing newer comes before what was missed
+        position = after
         try:
-            position = after
+            newest = await _in_thread(last_seq)()
+            oldest = await _in_thread(oldest_seq)()
+            if after > newest or (oldest and after < oldest - 1) or await _in_thread(_past_window)(after):
+                follower.position = self.cursor
+                return "reset", self.cursor
             while True:
                 frames: list[Frame] = await _in_thread(facts_after)(position)
                 for frame in frames:
@@ -121,9 +121,9 @@ class Hub:
                 if len(frames) < BATCH and (position >= self.cursor or not frames):
                     break  # no await between this look at the cursor and the end of replaying: nothing slips through
             follower.position = max(position, self.cursor)
+            return "resumed", follower.position
         finally:
             follower.is_replaying = False
-        return "resumed", position
 
     # --- pumps ---------------------------------------------------------------------------------------------------
 
