@@ -89,7 +89,7 @@ LOCAL_APPS = [
     "apps.realtime",
 ]
 INSTALLED_APPS = [
-    "daphne",
+    *(["daphne"] if "runserver" in sys.argv else []),  # its server alone needs it, and it costs a second of every start
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "apps.core.admin.apps.ConsoleAdminConfig",
