@@ -69,4 +69,29 @@ class BeatStep(bootsteps.StartStopStep):
             self.beat.stop()  # type: ignore[attr-defined]
 
 
-app.steps["worker"].update({PulseStep, BeatStep})
+class SamplerStep(bootsteps.StartStopStep):
+    """Samples the platform's own host; a lease lets one worker of all do it."""
+
+    requires = {"celery.worker.components:Pool"}
+
+    def __init__(self, parent: object, **options: object) -> None:
+        super().__init__(parent, **options)
+        self.sampler: object = None
+
+    def include_if(self, parent: object) -> bool:
+        from django.conf import settings
+
+        return bool(settings.LOCAL_SERVER)
+
+    def start(self, parent: object) -> None:
+        from apps.fleet.sampler import LocalSampler
+
+        self.sampler = LocalSampler()
+        self.sampler.start()
+
+    def stop(self, parent: object) -> None:
+        if self.sampler is not None:
+            self.sampler.stop()  # type: ignore[attr-defined]
+
+
+app.steps["worker"].update({PulseStep, BeatStep, SamplerStep})
