@@ -8,3 +8,6 @@ class NotificationsConfig(AppConfig):
 
     name = "apps.notifications"
     label = "notifications"
+
+    def ready(self) -> None:
+        from apps.notifications import checks, events, subscribers, tasks, transports  # noqa: F401

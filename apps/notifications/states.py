@@ -1,0 +1,13 @@
+"""Transitions of a delivery."""
+
+from apps.core.states import Transitions
+
+DELIVERY = Transitions(
+    "delivery",
+    {
+        "pending": {"delivered", "failed", "suppressed"},
+        "delivered": set(),
+        "failed": set(),
+        "suppressed": set(),
+    },
+)

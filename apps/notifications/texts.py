@@ -1,0 +1,93 @@
+"""What people read: title, message and link of a fact."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from apps.core.events.catalogue import catalogue
+from apps.core.models import Event
+from apps.core.registries import subjects
+
+LEVEL_WORDS = {"critical": "Critical", "warning": "Warning", "info": "Notice"}
+_ALERT_WORDS = {
+    "alert.escalated": "Worse",
+    "alert.acknowledged": "Acknowledged",
+    "alert.silenced": "Silenced",
+    "alert.resolved": "Resolved",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A message for people. `path` is the console page it leads to, "" where there is none."""
+
+    title: str
+    message: str
+    level: str
+    path: str
+
+    @property
+    def url(self) -> str:
+        """Return the absolute link."""
+        return settings.PUBLIC_URL + self.path if self.path else ""
+
+
+def level_of(event: Event) -> str:
+    """Return the level that filters see: an alert's own, else the fact's."""
+    return str(event.data.get("level") or event.level)
+
+
+def source_of(event: Event) -> str:
+    """Return the source that filters see: an alert's own, else the kind of the subject."""
+    return str(event.data.get("source") or event.subject_kind)
+
+
+def thing_of(event: Event) -> str:
+    """Return what the fact is about in the end: an alert's subject rather than the alert."""
+    kind, name = event.data.get("subject_kind"), event.data.get("subject_id")
+    if event.name.startswith("alert.") and kind and name:
+        return f"{kind}:{name}"[:200]
+    return f"{event.subject_kind}:{event.subject_id}"[:200]
+
+
+def text_of(event: Event) -> Text:
+    """Return the fact in words."""
+    level = level_of(event)
+    if event.name.startswith("alert."):
+        title, message = _alert(event, level)
+    elif event.name == "system.alert":
+        title, message = str(event.data.get("title", "")), str(event.data.get("message", ""))
+    else:
+        declared = catalogue.get(event.name)
+        title = f"{event.name}: {event.subject_name or event.subject_id}"
+        message = str(event.data.get("message") or (declared.doc if declared else ""))
+    return Text(title=title[:255], message=message, level=level, path=_path(event.subject_kind, event.subject_id))
+
+
+def _alert(event: Event, level: str) -> tuple[str, str]:
+    data = event.data
+    word = _ALERT_WORDS.get(event.name) or LEVEL_WORDS.get(level, level.capitalize())
+    name = data.get("subject_name") or event.subject_name or data.get("subject_id") or event.subject_id
+    message = str(data.get("message") or "")
+    figures = _figures(data)
+    if figures and figures not in message:
+        message = f"{message} ({figures})" if message else figures
+    if event.name in ("alert.acknowledged", "alert.silenced") and data.get("by"):
+        message = f"By {data['by']}. {message}"
+    if data.get("note"):
+        message = f"{message} Note: {data['note']}".strip()
+    return f"{word}: {name}", message
+
+
+def _figures(data: Mapping[str, Any]) -> str:
+    value, threshold = data.get("value"), data.get("threshold")
+    if not isinstance(value, int | float):
+        return ""
+    return f"value {value:g}, threshold {threshold:g}" if isinstance(threshold, int | float) else f"value {value:g}"
+
+
+def _path(kind: str, name: str) -> str:
+    known = subjects.get(kind)
+    return known.url(name) if known else ""
