@@ -4,7 +4,10 @@ from django.apps import AppConfig
 
 
 class FleetConfig(AppConfig):
-    """Fleet."""
+    """Servers and their telemetry."""
 
     name = "apps.fleet"
     label = "fleet"
+
+    def ready(self) -> None:
+        from apps.fleet import collectors, events, retention, subscribers, tasks  # noqa: F401

@@ -1,0 +1,17 @@
+"""Tables of the fleet."""
+
+from apps.fleet.models.servers import LatestSnapshot, ProcessTable, Server, ServerState
+from apps.fleet.models.telemetry import DirtyBucket, Rollup1d, Rollup1h, Rollup1m, Rollup5m, Sample
+
+__all__ = [
+    "DirtyBucket",
+    "LatestSnapshot",
+    "ProcessTable",
+    "Rollup1d",
+    "Rollup1h",
+    "Rollup1m",
+    "Rollup5m",
+    "Sample",
+    "Server",
+    "ServerState",
+]

@@ -1,0 +1,31 @@
+"""Which servers a caller may see."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+
+from apps.core.principals import Principal
+
+
+def by_ref(ref: str, prefix: str = "") -> Q:
+    """Return the condition under which a server is the one called `ref`, its slug or its id."""
+    try:
+        return Q(**{f"{prefix}id": UUID(ref)})
+    except ValueError:
+        return Q(**{f"{prefix}slug": ref})
+
+
+class ServerQuerySet(models.QuerySet[Any]):
+    """Servers."""
+
+    def visible_to(self, principal: Principal) -> "ServerQuerySet":
+        """Return those the caller may see: all, or the one its key is bound to."""
+        if not principal.can("servers:view"):
+            return self.none()
+        if principal.bound_kind == "server":
+            return self.filter(by_ref(principal.bound_id))
+        if principal.bound_kind:
+            return self.none()
+        return self
