@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from config import env
 from config.supervisor import datadir, installation, redis, release
-from config.supervisor.loop import Child, Spec, StopRequestedError, Supervisor
+from config.supervisor.loop import Spec, StopRequestedError, Supervisor
 from config.supervisor.output import say
 from config.supervisor.refusal import StartRefused
 from config.version import VERSION
@@ -72,30 +72,18 @@ def _start(supervisor: Supervisor, here: installation.Installation, known: relea
 
     if redis_spec is not None:
         supervisor.start(redis_spec)
-    prepare = supervisor.start(
-        Spec(
-            name="prepare",
-            argv=installation.prepare_command(),
-            env=environment,
-            cwd=installation.BASE_DIR,
-            restart=False,
-            secret_answer=True,  # it holds the first admin's password
-        )
-    )
     if sock is not None:
         supervisor.wait_until(
             lambda: redis.answers(sock),
             timeout_s=20,
             otherwise=lambda: f"Redis does not answer; see {here.data_dir / 'logs' / 'redis.log'}.",
         )
-    if not unchanged:
-        answer = _await_prepared(supervisor, prepare, here)
+    # A database that was prepared by this very code needs no third start of Django, which takes seconds. Of PostgreSQL
+    # nothing is known before it is asked.
+    prepared = unchanged and here.database is not None
+    answer = {} if prepared else _prepare(supervisor, here, environment)
     web = supervisor.start(_spec("web", installation.web_command(here), environment))
     supervisor.start(_spec("worker", installation.worker_command(), {**environment, "WATCHKEEPER_EMBED_BEAT": "1"}))
-    if unchanged:
-        # Nothing changed since the last start, so the checks may run beside what they check: that saves seconds.
-        answer = _await_prepared(supervisor, prepare, here)
-    release.record(here.data_dir, _release(here))
     supervisor.wait_until(
         lambda: _serves(here),
         timeout_s=60,
@@ -107,8 +95,8 @@ def _start(supervisor: Supervisor, here: installation.Installation, known: relea
 
 def _release(here: installation.Installation) -> release.Release:
     # Another database or another key gives `prepare` something to do or to refuse.
-    there = str(here.database is not None and here.database.exists())
-    also = (env.text("DATABASE_URL"), there, *_key_texts(here))
+    state = release.database_state(here.database) if here.database is not None else ""
+    also = (env.text("DATABASE_URL"), state, *_key_texts(here))
     return release.of_checkout(installation.BASE_DIR, version=VERSION, also=also)
 
 
@@ -139,8 +127,18 @@ def _redis(here: installation.Installation) -> tuple[str, Spec | None, Path | No
     return f"unix://{sock}", spec, sock
 
 
-def _await_prepared(supervisor: Supervisor, prepare: Child, here: installation.Installation) -> dict[str, object]:
-    """Return what `prepare` answers; a refusal of its is ours, in its own words."""
+def _prepare(supervisor: Supervisor, here: installation.Installation, environment: dict[str, str]) -> dict[str, object]:
+    """Run `prepare` and return what it says of the first admin; a refusal of its is ours, in its own words."""
+    prepare = supervisor.start(
+        Spec(
+            name="prepare",
+            argv=installation.prepare_command(),
+            env=environment,
+            cwd=installation.BASE_DIR,
+            restart=False,
+            secret_answer=True,  # it holds the first admin's password
+        )
+    )
     supervisor.wait_until(
         lambda: prepare.exit_code is not None,
         timeout_s=600,
@@ -154,13 +152,14 @@ def _await_prepared(supervisor: Supervisor, prepare: Child, here: installation.I
         except ValueError:
             continue
         if isinstance(answer, dict):
+            release.record(here.data_dir, _release(here))
             admin = answer.get("admin")
             return admin if isinstance(admin, dict) else answer
     raise StartRefused(f"The database could not be made ready; see {here.data_dir / 'logs' / 'prepare.log'}.")
 
 
 def _serves(here: installation.Installation) -> bool:
-    connection = http.client.HTTPConnection(here.reachable_host, here.port, timeout=1)
+    connection = http.client.HTTPConnection(here.reachable_host, here.port, timeout=2)
     allowed = [name for name in env.words("ALLOWED_HOSTS") if not name.startswith((".", "*"))]
     try:
         # Named as the outside names it: any other host is refused with 400.

@@ -39,6 +39,36 @@ def test_release_changes_with_migrations_and_requirements(tmp_path: Path) -> Non
     assert len({first.fingerprint, second.fingerprint, checkout(tmp_path).fingerprint}) == 3
 
 
+def test_release_changes_with_any_code(tmp_path: Path) -> None:
+    first = checkout(tmp_path, "0001_initial")
+    (tmp_path / "apps" / "core" / "permissions.py").write_text("ROLES = 3\n")
+    second = checkout(tmp_path)
+    assert second.fingerprint != first.fingerprint
+    assert second.migrations == first.migrations
+
+
+def test_database_state_changes_with_migrations_and_canary(tmp_path: Path) -> None:
+    database = tmp_path / "db"
+    with closing(sqlite3.connect(database)) as writer:
+        writer.execute("CREATE TABLE django_migrations (app TEXT, name TEXT)")
+        writer.execute("CREATE TABLE core_canary (token TEXT)")
+        writer.commit()
+        seen = [release.database_state(database), release.database_state(database)]
+        writer.execute("INSERT INTO django_migrations VALUES ('core', '0001_initial')")
+        writer.commit()
+        seen.append(release.database_state(database))
+        writer.execute("INSERT INTO core_canary VALUES ('wk1.a')")
+        writer.commit()
+        seen.append(release.database_state(database))
+    assert seen[0] == seen[1]
+    assert len(set(seen)) == 3
+
+
+def test_database_that_cannot_be_read_is_never_known(tmp_path: Path) -> None:
+    assert release.database_state(tmp_path / "none") != release.database_state(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
 def test_release_recorded_is_the_release_read(tmp_path: Path) -> None:
     wanted = checkout(tmp_path, "0001_initial")
     assert release.of_folder(tmp_path) is None
