@@ -88,7 +88,12 @@ class SourceFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Return the sources."""
-        return [("endpoint", "Endpoints"), ("heartbeat", "Heartbeats"), ("certificate", "Certificates"), ("server", "Servers")]
+        return [
+            ("endpoint", "Endpoints"),
+            ("heartbeat", "Heartbeats"),
+            ("certificate", "Certificates"),
+            ("server", "Servers"),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Keep the source chosen."""
@@ -182,7 +187,11 @@ class AlertAdmin(ConsoleAdmin):
             "values": [value[1] if isinstance(value, list | tuple) else value for value in values],
             "value_times": [values[0][0], values[-1][0]] if values and isinstance(values[0], list | tuple) else [],
             "processes": processes,
-            "evidence": [(name.replace("_", " ").capitalize(), value) for name, value in evidence.items() if value not in (None, "", [], {})],
+            "evidence": [
+                (name.replace("_", " ").capitalize(), value)
+                for name, value in evidence.items()
+                if value not in (None, "", [], {})
+            ],
             "earlier": earlier,
         }
 
@@ -191,11 +200,18 @@ class ThresholdForm(ConsoleForm):
     """A limit."""
 
     server = forms.ModelChoiceField(
-        Server.objects.order_by("name"), required=False, empty_label="All servers", help_text="A server's own limit replaces the one for all."
+        Server.objects.order_by("name"),
+        required=False,
+        empty_label="All servers",
+        help_text="A server's own limit replaces the one for all.",
     )
     metric = forms.ChoiceField(choices=Threshold.Metric.choices)
     comparison = forms.ChoiceField(choices=Threshold.Comparison.choices, initial=Threshold.Comparison.GTE, label="Is")
-    value = forms.FloatField(label="Limit", widget=forms.NumberInput(attrs={"step": "any"}), help_text="Percent, but for load and temperature.")
+    value = forms.FloatField(
+        label="Limit",
+        widget=forms.NumberInput(attrs={"step": "any"}),
+        help_text="Percent, but for load and temperature.",
+    )
     level = forms.ChoiceField(choices=choices(Alert.Level.choices), initial="warning")
     for_s = DurationField(label="For", initial=0, help_text="So long it must last before an alert opens.")
     clear_value = forms.FloatField(
@@ -203,7 +219,10 @@ class ThresholdForm(ConsoleForm):
         help_text="Where empty: 5 % of the limit on the good side, so that a value on the edge makes one alert, not many.",
     )  # fmt: skip
     enabled = forms.BooleanField(required=False, initial=True)
-    groups = (("Limit", "", ("server", "metric", "comparison", "value")), ("Alert", "", ("level", "for_s", "clear_value", "enabled")))
+    groups = (
+        ("Limit", "", ("server", "metric", "comparison", "value")),
+        ("Alert", "", ("level", "for_s", "clear_value", "enabled")),
+    )
     service_names: ClassVar = {"metric_type": "metric", "threshold_value": "value", "for": "for_s"}
 
 
@@ -283,7 +302,9 @@ class ThresholdAdmin(ConsoleAdmin):
             ("In force", "yes" if row.enabled else "no"),
         ]
 
-    def changeform_view(self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
         """Come back to the list after saving."""
         answer = super().changeform_view(request, object_id, form_url, extra_context)
         if request.method == "POST" and isinstance(answer, HttpResponseRedirect):
@@ -301,7 +322,9 @@ def _open_panel(request: HttpRequest) -> dict[str, Any]:
         {
             "alert": row,
             "url": reverse("admin:alerts_alert_detail", args=[row.pk]),
-            "acknowledge_url": reverse(do, args=[row.pk, "acknowledge"]) if row.status == ACTIVE and may(request, "alerts:acknowledge") else "",
+            "acknowledge_url": reverse(do, args=[row.pk, "acknowledge"])
+            if row.status == ACTIVE and may(request, "alerts:acknowledge")
+            else "",
         }
         for row in shown[:SHOWN_ON_OVERVIEW]
     ]
@@ -327,6 +350,19 @@ def _badge(request: HttpRequest) -> str:
 
 
 panels.register("alerts", Panel(TOP, 0, "console/panels/alerts.html", _open_panel, "alerts:view", EVENTS))
-subject_panels.register("alerts", SubjectPanel(("server", "endpoint", "heartbeat"), "console/panels/subject_alerts.html", _subject_panel, "alerts:view"))
-navigate(RESPOND, 0, "Alerts", icon="notifications_active", url="admin:alerts_alert_changelist", code="alerts:view", badge=_badge)
+subject_panels.register(
+    "alerts",
+    SubjectPanel(
+        ("server", "endpoint", "heartbeat"), "console/panels/subject_alerts.html", _subject_panel, "alerts:view"
+    ),
+)
+navigate(
+    RESPOND,
+    0,
+    "Alerts",
+    icon="notifications_active",
+    url="admin:alerts_alert_changelist",
+    code="alerts:view",
+    badge=_badge,
+)
 navigate(RESPOND, 10, "Thresholds", icon="speed", url="admin:alerts_threshold_changelist", code="thresholds:view")

@@ -11,7 +11,9 @@ from apps.fleet.models import Server
 
 
 class Alert(EditableModel):
-    """Something is wrong with one thing. One is open per (source, kind, subject); what was seen is frozen in `evidence`."""
+    """Something is wrong with one thing. One is open per (source, kind, subject);
+    what was seen is frozen in `evidence`.
+    """
 
     class Level(models.TextChoices):
         """How bad it is."""
@@ -55,7 +57,9 @@ class Alert(EditableModel):
         ordering = ["-id"]  # the key is time-sorted
         constraints = [
             models.UniqueConstraint(
-                fields=["source", "kind", "subject_id"], condition=~Q(status=RESOLVED), name="one_open_alert_per_subject"
+                fields=["source", "kind", "subject_id"],
+                condition=~Q(status=RESOLVED),
+                name="one_open_alert_per_subject",
             )
         ]
         indexes = [
@@ -81,7 +85,10 @@ class Alert(EditableModel):
 
 
 class Threshold(EditableModel):
-    """A limit on a metric of one server or, with no server, of all. A server's own replaces the global of its metric and level."""
+    """A limit on a metric of one server or, with no server, of all.
+
+    A server's own replaces the global of its metric and level.
+    """
 
     class Metric(models.TextChoices):
         """What is measured; percent but for load_per_core and temperature (°C)."""
@@ -117,10 +124,14 @@ class Threshold(EditableModel):
         ordering = ["metric", "level", "id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["server", "metric", "level"], condition=Q(server__isnull=False), name="one_threshold_per_server_metric_level"
+                fields=["server", "metric", "level"],
+                condition=Q(server__isnull=False),
+                name="one_threshold_per_server_metric_level",
             ),
             models.UniqueConstraint(
-                fields=["metric", "level"], condition=Q(server__isnull=True), name="one_global_threshold_per_metric_level"
+                fields=["metric", "level"],
+                condition=Q(server__isnull=True),
+                name="one_global_threshold_per_metric_level",
             ),
         ]
 

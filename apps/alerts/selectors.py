@@ -55,7 +55,9 @@ def open_counts(principal: Principal) -> dict[str, int]:
 
 
 def config() -> dict[str, dict[str, float | None]]:
-    """Return the six global limits: {"cpu": {"warning": 80.0, "critical": 95.0}, ...}; None where one was removed or disabled."""
+    """Return the six global limits: {"cpu": {"warning": 80.0, "critical":
+    95.0}, ...}; None where one was removed or disabled.
+    """
     rows: dict[tuple[str, str], float] = {
         (row.metric, row.level): row.value
         for row in Threshold.objects.filter(server__isnull=True, enabled=True, metric__in=CONFIG_METRICS)
@@ -67,6 +69,8 @@ def metrics(per_object: bool) -> Any:
     """Yield the open alerts by level for the Prometheus exposition."""
     counts = dict(Alert.objects.unresolved().order_by().values_list("level").annotate(Count("id")))
     yield (
-        "watchkeeper_alerts_open", "gauge", "Open alerts.",
+        "watchkeeper_alerts_open",
+        "gauge",
+        "Open alerts.",
         [({"level": level}, counts.get(level, 0)) for level in ("info", "warning", "critical")],
     )

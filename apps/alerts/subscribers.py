@@ -36,7 +36,9 @@ def follow_endpoints(event: Event) -> None:
     if event.name == "endpoint.alert":
         facts = event.data
         is_down = facts["status"] == "down"
-        why = facts["last_error"] or (f"it answered in {facts['latency_ms']:.0f} ms" if facts["latency_ms"] is not None else "")
+        why = facts["last_error"] or (
+            f"it answered in {facts['latency_ms']:.0f} ms" if facts["latency_ms"] is not None else ""
+        )
         open_alert(
             source="endpoint",
             kind="availability",
@@ -46,7 +48,10 @@ def follow_endpoints(event: Event) -> None:
             value=facts["latency_ms"],
             tags=event.tags,
             server_id=_server_id(event),
-            evidence={key: facts[key] for key in ("target", "status", "last_error", "consecutive_failures", "threshold", "since")},
+            evidence={
+                key: facts[key]
+                for key in ("target", "status", "last_error", "consecutive_failures", "threshold", "since")
+            },
             actor=ACTOR,
         )
         return
@@ -76,7 +81,12 @@ def follow_certificates(event: Event) -> None:
 
 
 @reader(
-    "alerts.heartbeats", "heartbeat.deadline_missed", "heartbeat.failed", "heartbeat.recovered", "heartbeat.paused", "heartbeat.deleted"
+    "alerts.heartbeats",
+    "heartbeat.deadline_missed",
+    "heartbeat.failed",
+    "heartbeat.recovered",
+    "heartbeat.paused",
+    "heartbeat.deleted",
 )
 def follow_heartbeats(event: Event) -> None:
     """Open and clear the alert of a heartbeat. A missed deadline and a failed run are one alert."""
@@ -88,7 +98,8 @@ def follow_heartbeats(event: Event) -> None:
             level="critical",
             message=event.data["message"],
             tags=event.tags,
-            evidence={key: value for key, value in event.data.items() if key not in ("heartbeat_id", "message")} | {"event": event.name},
+            evidence={key: value for key, value in event.data.items() if key not in ("heartbeat_id", "message")}
+            | {"event": event.name},
             actor=ACTOR,
         )
         return
@@ -106,13 +117,15 @@ def follow_servers(event: Event) -> None:
             kind="offline",
             subject=_subject(event),
             level="critical",
-            message=f"{event.data['name']} is offline: nothing was heard since {event.data['last_seen'] or 'it was added'}",
+            message=f"{event.data['name']} is offline: silent since {event.data['last_seen'] or 'it was added'}",
             server_id=_server_id(event),
             evidence={"last_seen": event.data["last_seen"]},
             tags=event.tags,
             actor=ACTOR,
         )
     elif event.name == "server.online":
-        clear_alert(source="server", kind="offline", subject_id=event.subject_id, actor=ACTOR, note="The server is back.")
+        clear_alert(
+            source="server", kind="offline", subject_id=event.subject_id, actor=ACTOR, note="The server is back."
+        )
     else:
         clear_alert(source="server", kind="", subject_id=event.subject_id, actor=ACTOR, note="The server was removed.")

@@ -1,1 +1,3 @@
-"""What every other app stands on: events, errors, leases, registries, sealed fields, outbound, settings, API and console base."""
+"""What every other app stands on: events, errors, leases, registries, sealed fields, outbound, settings, API and
+console base.
+"""

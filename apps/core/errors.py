@@ -93,7 +93,9 @@ class Invalid(DomainError):
     status = 422
     code = "validation_error"
 
-    def __init__(self, problems: Mapping[str, str | Sequence[str]], *, where: str = "body", code: str | None = None) -> None:
+    def __init__(
+        self, problems: Mapping[str, str | Sequence[str]], *, where: str = "body", code: str | None = None
+    ) -> None:
         super().__init__("Some values are wrong.", code=code)
         self.problems: dict[str, list[str]] = {
             field: [text] if isinstance(text, str) else list(text) for field, text in problems.items()
@@ -101,4 +103,6 @@ class Invalid(DomainError):
         self.where = where
 
     def __str__(self) -> str:
-        return "; ".join(f"{field}: {' '.join(texts)}" if field else " ".join(texts) for field, texts in self.problems.items())
+        return "; ".join(
+            f"{field}: {' '.join(texts)}" if field else " ".join(texts) for field, texts in self.problems.items()
+        )

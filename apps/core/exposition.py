@@ -23,16 +23,30 @@ Family = tuple[str, str, str, list[tuple[dict[str, str], float]]]
 def _own(per_object: bool) -> Iterator[Family]:
     process = psutil.Process(os.getpid())
     yield "watchkeeper_uptime_seconds", "gauge", "Seconds since this process started.", [({}, time.time() - STARTED_AT)]
-    yield "watchkeeper_process_resident_memory_bytes", "gauge", "Memory of this process.", [({}, process.memory_info().rss)]
+    yield (
+        "watchkeeper_process_resident_memory_bytes",
+        "gauge",
+        "Memory of this process.",
+        [({}, process.memory_info().rss)],
+    )
     yield "watchkeeper_events_total", "counter", "Facts numbered.", [({}, last_seq())]
     newest = last_seq()
     yield (
-        "watchkeeper_reader_lag_events", "gauge", "Facts a durable reader is behind.",
+        "watchkeeper_reader_lag_events",
+        "gauge",
+        "Facts a durable reader is behind.",
         [({"reader": row.name}, max(0, newest - row.seq)) for row in ReaderCursor.objects.order_by("name")],
     )
-    yield "watchkeeper_facts_set_aside", "gauge", "Facts that a reader gave up on.", [({}, SetAsideFact.objects.count())]
     yield (
-        "watchkeeper_part_up", "gauge", "1 where a part of the platform answers.",
+        "watchkeeper_facts_set_aside",
+        "gauge",
+        "Facts that a reader gave up on.",
+        [({}, SetAsideFact.objects.count())],
+    )
+    yield (
+        "watchkeeper_part_up",
+        "gauge",
+        "1 where a part of the platform answers.",
         [({"part": name}, float(part.status == "ok")) for name, part in all_parts().items()],
     )
 

@@ -31,4 +31,6 @@ def require(action: str, payload: Mapping[str, Any], principal: Principal) -> No
     if _engine is not None:
         _engine(action, payload, principal)
     elif action in _demanded:
-        raise Forbidden(f"{action} needs an approval, and no approval engine is installed.", code="approval_unavailable")
+        raise Forbidden(
+            f"{action} needs an approval, and no approval engine is installed.", code="approval_unavailable"
+        )

@@ -58,7 +58,9 @@ def claim_turn(name: str, *, every_s: float, owner: str = OWNER) -> bool:
     now = timezone.now()
     due = now - timedelta(seconds=every_s * 0.9)
     row = Lease.objects.filter(name=name)
-    if row.filter(Q(last_run_at__isnull=True) | Q(last_run_at__lte=due)).update(owner=owner, until=now, last_run_at=now):
+    if row.filter(Q(last_run_at__isnull=True) | Q(last_run_at__lte=due)).update(
+        owner=owner, until=now, last_run_at=now
+    ):
         return True
     if row.exists():
         return False
@@ -73,9 +75,9 @@ def claim_turn(name: str, *, every_s: float, owner: str = OWNER) -> bool:
 def claim(queryset: QuerySet[M], *, limit: int, owner: str, seconds: float) -> list[M]:
     """Claim up to `limit` due rows of `queryset` for `owner`, each for `seconds`.
 
-    The model has `lease_owner` (text) and `lease_until` (time or null). Rows that another owner's lease still covers are
-    passed over; a dead owner's lease runs out. Two callers never get the same row: PostgreSQL skips locked rows, SQLite's
-    IMMEDIATE transaction serialises writers.
+    The model has `lease_owner` (text) and `lease_until` (time or null). Rows that another owner's lease still covers
+    are passed over; a dead owner's lease runs out. Two callers never get the same row: PostgreSQL skips locked rows,
+    SQLite's IMMEDIATE transaction serialises writers.
 
     Returns:
         The claimed rows, as they were before the claim, in the queryset's order.

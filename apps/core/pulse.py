@@ -1,6 +1,7 @@
 """The pulse: sweeps that must go on whether Redis is there or not.
 
-Every worker runs one pulse thread. A sweep takes its turn in the database first, so any number of workers make one sweep
+Every worker runs one pulse thread. A sweep takes its turn in the database first, so any number of workers make one
+sweep
 a period. A sweep only claims due rows and hands them to the runner; it never waits for the network.
 """
 
@@ -38,7 +39,9 @@ class Sweep:
 sweeps: Registry[Sweep] = Registry("sweep")
 
 
-def sweep(name: str, *, every_s: float, on_ring: str = "", shared: bool = False) -> Callable[[Callable[[], object]], Callable[[], object]]:
+def sweep(
+    name: str, *, every_s: float, on_ring: str = "", shared: bool = False
+) -> Callable[[Callable[[], object]], Callable[[], object]]:
     """Register a function of an app's `tasks.py` as a sweep."""
 
     def register(run: Callable[[], object]) -> Callable[[], object]:

@@ -89,3 +89,15 @@ address_gates: Registry[Callable[[str], bool]] = Registry("address gate")
 mailers: Registry[Callable[[str, str, str], None]] = Registry("mailer")
 #: Steps of `manage.py prepare` after the migrations, in order of name; each returns facts for its one JSON line.
 preparations: Registry[Callable[[], dict[str, Any]]] = Registry("preparation")
+
+
+@dataclass(frozen=True, slots=True)
+class SignInPage:
+    """A page of the console that answers before anybody is signed in: its path below /admin/ and its view."""
+
+    route: str
+    view: Callable[..., Any]
+
+
+#: By the name under which the console's site knows the page ("login", "logout", "mfa" ...); `accounts` registers them.
+sign_in_pages: Registry[SignInPage] = Registry("sign-in page")

@@ -131,9 +131,14 @@ def clean(setting: Setting, value: Any) -> Any:
             raise ValueError("give a whole number" if kind == "int" else "give a number")
         else:
             number = value
-        if (setting.least is not None and number < setting.least) or (setting.most is not None and number > setting.most):
-            raise ValueError(f"must lie in {setting.least:g}..{setting.most:g}" if setting.least is not None and
-                             setting.most is not None else "is out of range")
+        if (setting.least is not None and number < setting.least) or (
+            setting.most is not None and number > setting.most
+        ):
+            raise ValueError(
+                f"must lie in {setting.least:g}..{setting.most:g}"
+                if setting.least is not None and setting.most is not None
+                else "is out of range"
+            )
         return int(number) if kind == "int" or number == int(number) else number
     if kind == "list":
         if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
@@ -201,5 +206,21 @@ def _announce() -> None:
 
 
 declare("general", "installation_name", "str", "Watchkeeper", "Shown in the console's title and in messages.")
-declare("retention", "events", "duration", 730 * 86400, "How long events (the audit trail) are kept.", least=86400, most=3650 * 86400)
-declare("retention", "disk_full_percent", "int", 95, "Share of the disk from which on telemetry is refused.", least=50, most=99)
+declare(
+    "retention",
+    "events",
+    "duration",
+    730 * 86400,
+    "How long events (the audit trail) are kept.",
+    least=86400,
+    most=3650 * 86400,
+)
+declare(
+    "retention",
+    "disk_full_percent",
+    "int",
+    95,
+    "Share of the disk from which on telemetry is refused.",
+    least=50,
+    most=99,
+)

@@ -43,7 +43,9 @@ def audit_events(
 
 
 def audit_row(event: Event) -> dict[str, Any]:
-    """Return one row of the trail in the plain form: who did what to which thing, when, from where, before and after."""
+    """Return one row of the trail in the plain form:
+    who did what to which thing, when, from where, before and after.
+    """
     return {
         "id": str(event.uid),
         "seq": event.seq,

@@ -28,5 +28,8 @@ class Transitions:
             Conflict: the move is not allowed (409).
         """
         if not self.allows(before, after):
-            raise Conflict(f"This {self.noun} is {before}; it can't become {after}.", code="wrong_state",
-                           details={"state": before, "wanted": after})
+            raise Conflict(
+                f"This {self.noun} is {before}; it can't become {after}.",
+                code="wrong_state",
+                details={"state": before, "wanted": after},
+            )

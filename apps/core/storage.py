@@ -24,7 +24,8 @@ class Usage:
         tables: (table, bytes), largest first; bytes are estimated from pages on SQLite without dbstat.
         total: bytes of the database.
         disk_total, disk_free: bytes of the disk under the data folder.
-        full_at: when the disk is full at the growth of the last day; None where nothing grows or it is over a year away.
+        full_at: when the disk is full at the growth of the last day; None where nothing grows or it is over a year
+        away.
     """
 
     tables: list[tuple[str, int]]

@@ -51,7 +51,13 @@ def frame_of_fact(event: Event) -> Frame:
         "data": event.data,
     }
     return Frame(
-        event.name, event.seq, event.audience, event.subject_kind, event.subject_id, _encode(message), _encode(event.data)
+        event.name,
+        event.seq,
+        event.audience,
+        event.subject_kind,
+        event.subject_id,
+        _encode(message),
+        _encode(event.data),
     )
 
 
@@ -68,7 +74,13 @@ def frame_of_live(message: Mapping[str, Any]) -> Frame:
         "data": message["data"],
     }
     return Frame(
-        message["event"], None, message["audience"], subject["kind"], subject["id"], _encode(body), _encode(message["data"])
+        message["event"],
+        None,
+        message["audience"],
+        subject["kind"],
+        subject["id"],
+        _encode(body),
+        _encode(message["data"]),
     )
 
 

@@ -1,10 +1,12 @@
 """The hub: one reader of facts and live events in each web process, fanning out to its sockets and streams.
 
-A fact is read from the database once and encoded once, whatever the number of followers. Nothing on the way to a follower
+A fact is read from the database once and encoded once, whatever the number of followers. Nothing on the way to a
+follower
 waits for another one: each has a bounded queue, and who does not keep up is dropped with a reason.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -100,7 +102,8 @@ class Hub:
         self.followers.discard(follower)
 
     async def replay(self, follower: Follower, after: int) -> tuple[str, int]:
-        """Send `follower` what it missed after `after`; it gets each fact once, in order, also those that come meanwhile.
+        """Send `follower` what it missed after `after`; it gets each fact once, in order, also those that come
+        meanwhile.
 
         Returns:
             ("resumed", last) or ("reset", last) where the facts asked for are kept no more.
@@ -146,10 +149,8 @@ class Hub:
     async def _pump_facts(self) -> None:
         assert self._wake
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_S)
-            except TimeoutError:
-                pass
             self._wake.clear()
             try:
                 if not self.followers:

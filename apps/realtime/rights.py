@@ -13,7 +13,8 @@ Key = tuple[str, str]
 
 
 def current_principals(keys: Iterable[Key]) -> dict[Key, Principal]:
-    """Return the principals of live sessions ("session", id) and keys ("api_key", id); who is absent has no rights any more.
+    """Return the principals of live sessions ("session", id) and keys ("api_key", id); who is absent has no rights
+    any more.
 
     Three queries for any number of sessions, three for keys.
     """
@@ -22,9 +23,11 @@ def current_principals(keys: Iterable[Key]) -> dict[Key, Principal]:
     now = timezone.now()
     sessions = [identifier for kind, identifier in wanted if kind == "session"]
     if sessions:
-        live = Session.objects.filter(
-            id__in=sessions, ended_at__isnull=True, expires_at__gt=now, user__disabled=False
-        ).select_related("user").prefetch_related("user__roles")
+        live = (
+            Session.objects.filter(id__in=sessions, ended_at__isnull=True, expires_at__gt=now, user__disabled=False)
+            .select_related("user")
+            .prefetch_related("user__roles")
+        )
         for session in live:
             found["session", str(session.id)] = principal_of_user(session.user, session)
     api_keys = [identifier for kind, identifier in wanted if kind == "api_key"]

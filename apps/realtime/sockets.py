@@ -53,7 +53,9 @@ def _of_cookie(headers: Mapping[bytes, bytes]) -> Principal | None:
         return None
     origin = headers.get(b"origin", b"").decode("latin-1")
     if origin != settings.PUBLIC_ORIGIN and origin not in _origins_of_host(headers):
-        raise DomainError("This page's origin is not PUBLIC_URL's; the console's cookie does not count here.", code="bad_origin")
+        raise DomainError(
+            "This page's origin is not PUBLIC_URL's; the console's cookie does not count here.", code="bad_origin"
+        )
     store = import_module(settings.SESSION_ENGINE).SessionStore(morsel.value)
     session_id = store.get(BROWSER_SESSION_ID)
     if not session_id:
@@ -157,7 +159,12 @@ class EventSocket:
 
     async def _close(self, code: int, reason: str) -> None:
         try:
-            await self.send({"type": "websocket.send", "text": json.dumps({"type": "error", "data": {"code": code, "message": reason}})})
+            await self.send(
+                {
+                    "type": "websocket.send",
+                    "text": json.dumps({"type": "error", "data": {"code": code, "message": reason}}),
+                }
+            )
             await self.send({"type": "websocket.close", "code": code, "reason": reason[:100]})
         except (RuntimeError, OSError):
             log.debug("the peer went away first")

@@ -75,7 +75,9 @@ def _key(name: str, command: str) -> str:
 
 
 SECRET_KEY = _key("SECRET_KEY", "python3 -c 'import secrets; print(secrets.token_urlsafe(50))'")
-VAULT_KEY = _key("VAULT_KEY", "python3 -c 'import base64, secrets; print(base64.b64encode(secrets.token_bytes(32)).decode())'")
+VAULT_KEY = _key(
+    "VAULT_KEY", "python3 -c 'import base64, secrets; print(base64.b64encode(secrets.token_bytes(32)).decode())'"
+)
 VAULT_KEYS_OLD = env.words("VAULT_KEYS_OLD")
 
 # --- apps --------------------------------------------------------------------------------------------------------
@@ -174,7 +176,11 @@ MAIL_FROM = env.text("MAIL_FROM", f"watchkeeper@{PUBLIC_HOST}")
 
 # --- Celery ------------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1) if REDIS_URL.startswith("unix:") else REDIS_URL
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 60, "global_keyprefix": f"{REDIS_PREFIX}:", "socket_timeout": 5}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 60,
+    "global_keyprefix": f"{REDIS_PREFIX}:",
+    "socket_timeout": 5,
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_ACKS_LATE = True

@@ -32,7 +32,9 @@ def database_from_url(url: str, data_dir: Path, *, testing: bool) -> dict[str, A
                 "pool": {"min_size": 1, "max_size": env.integer("DATABASE_POOL", 20, least=2, most=500), "timeout": 10},
             },
         }
-    env.fail("DATABASE_URL", f'"{parts.scheme}" is not supported; use sqlite:///PATH or postgres://USER:PASSWORD@HOST/NAME.')
+    env.fail(
+        "DATABASE_URL", f'"{parts.scheme}" is not supported; use sqlite:///PATH or postgres://USER:PASSWORD@HOST/NAME.'
+    )
 
 
 def _sqlite(path: str, data_dir: Path, *, testing: bool) -> dict[str, Any]:

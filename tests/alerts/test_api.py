@@ -63,7 +63,10 @@ def test_active_list_leaves_resolved_ones_out() -> None:
 
 def test_config_sets_limits_all_or_nothing() -> None:
     client = client_as("operator")
-    assert client.post("/api/v1/alerts/config", {"cpu": {"warning": 70, "critical": 90}}).json()["cpu"] == {"warning": 70.0, "critical": 90.0}
+    assert client.post("/api/v1/alerts/config", {"cpu": {"warning": 70, "critical": 90}}).json()["cpu"] == {
+        "warning": 70.0,
+        "critical": 90.0,
+    }
     refused = client.post("/api/v1/alerts/config", {"memory": {"warning": 50}, "disk": {"warning": 95, "critical": 90}})
     assert refused.status_code == 422
     assert refused.json()["detail"][0]["loc"] == ["body", "disk"]
@@ -77,7 +80,10 @@ def test_config_of_the_wrong_form_is_422(body: dict) -> None:
 
 def test_threshold_is_added_changed_with_etag_and_removed() -> None:
     client = client_as("operator")
-    made = client.post("/api/v1/alerts/thresholds", {"metric_type": "swap", "threshold_value": 50, "comparison": "gt", "for": "5m", "level": "critical"})
+    made = client.post(
+        "/api/v1/alerts/thresholds",
+        {"metric_type": "swap", "threshold_value": 50, "comparison": "gt", "for": "5m", "level": "critical"},
+    )
     assert made.status_code == 201, made.json()
     row = made.json()
     assert (row["for"], row["server_id"]) == (300, None)
@@ -95,7 +101,14 @@ def test_second_threshold_for_the_same_metric_and_level_is_409() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"threshold_value": 120}, {"metric_type": "weather"}, {"for": "soon"}, {"surprise": 1}, {"clear_value": 99, "comparison": "gt"}]
+    "change",
+    [
+        {"threshold_value": 120},
+        {"metric_type": "weather"},
+        {"for": "soon"},
+        {"surprise": 1},
+        {"clear_value": 99, "comparison": "gt"},
+    ],
 )
 def test_threshold_with_a_wrong_value_is_422(change: dict) -> None:
     body = {"metric_type": "swap", "threshold_value": 50} | change

@@ -17,7 +17,11 @@ pytestmark = pytest.mark.django_db
 
 
 def names(alert: Alert) -> list[str]:
-    return list(Event.objects.filter(subject_kind="alert", subject_id=str(alert.id)).order_by("id").values_list("name", flat=True))
+    return list(
+        Event.objects.filter(subject_kind="alert", subject_id=str(alert.id))
+        .order_by("id")
+        .values_list("name", flat=True)
+    )
 
 
 def test_second_report_of_the_same_fault_opens_no_second_alert() -> None:
@@ -58,8 +62,13 @@ def test_database_holds_one_open_alert_a_subject() -> None:
     alert = make_alert()
     with pytest.raises(IntegrityError), transaction.atomic():
         Alert.objects.create(
-            source=alert.source, kind=alert.kind, subject_kind="endpoint", subject_id=alert.subject_id, subject_name="x",
-            level="info", message="x",
+            source=alert.source,
+            kind=alert.kind,
+            subject_kind="endpoint",
+            subject_id=alert.subject_id,
+            subject_name="x",
+            level="info",
+            message="x",
         )
 
 

@@ -48,7 +48,12 @@ def test_breach_that_ends_too_early_starts_its_clock_anew() -> None:
 def test_value_flapping_around_the_limit_is_one_alert() -> None:
     server = make_server()
     for second in range(0, 600, 10):
-        measure(server, at_s=second, mounts='[["/", 80.1, 100, 80, null]]' if second % 20 else '[["/", 79.9, 100, 80, null]]', disk=80)
+        measure(
+            server,
+            at_s=second,
+            mounts='[["/", 80.1, 100, 80, null]]' if second % 20 else '[["/", 79.9, 100, 80, null]]',
+            disk=80,
+        )
     assert Alert.objects.filter(subject_id=str(server.id)).count() == 1
     assert open_alerts(server) == [("disk:/", "warning")]
 
@@ -68,7 +73,9 @@ def test_warning_escalates_to_critical_and_clears_when_both_are_over() -> None:
 
 def test_own_threshold_replaces_the_global_of_its_metric_and_level() -> None:
     server, other = make_server(), make_server()
-    services.create_threshold(actor=principal(), values={"server": server, "metric": "cpu", "level": "warning", "value": 99.0})
+    services.create_threshold(
+        actor=principal(), values={"server": server, "metric": "cpu", "level": "warning", "value": 99.0}
+    )
     Threshold.objects.update(for_s=0)
     for one in (server, other):
         measure(one, cpu=90)

@@ -4,8 +4,22 @@ import ast
 from pathlib import Path
 
 LAYERS = {
-    "core": 0, "accounts": 1, "secrets": 2, "fleet": 3, "notifications": 3, "agents": 4, "monitors": 4, "containers": 5, "tasks": 5,
-    "alerts": 6, "workflows": 6, "collaboration": 6, "incidents": 7, "statuspage": 8, "insights": 8, "realtime": 9,
+    "core": 0,
+    "accounts": 1,
+    "secrets": 2,
+    "fleet": 3,
+    "notifications": 3,
+    "agents": 4,
+    "monitors": 4,
+    "containers": 5,
+    "tasks": 5,
+    "alerts": 6,
+    "workflows": 6,
+    "collaboration": 6,
+    "incidents": 7,
+    "statuspage": 8,
+    "insights": 8,
+    "realtime": 9,
 }
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,8 +8,8 @@ import pytest
 from django.core.management import call_command
 from django.urls import get_resolver
 
-from apps.core.api.permissions import PUBLIC
 from apps.accounts.permissions import CODES
+from apps.core.api.permissions import PUBLIC
 from config.celery import app as celery_app
 from tests.contract.routes import routes
 
@@ -50,7 +50,10 @@ def test_no_migration_is_missing() -> None:
 def test_every_task_goes_to_a_queue_that_workers_consume() -> None:
     ours = {name: task for name, task in celery_app.tasks.items() if not name.startswith("celery.")}
     assert ours
-    assert {getattr(task, "queue", None) or celery_app.conf.task_default_queue for task in ours.values()} <= {"pulse", "work"}
+    assert {getattr(task, "queue", None) or celery_app.conf.task_default_queue for task in ours.values()} <= {
+        "pulse",
+        "work",
+    }
 
 
 def test_every_schedule_names_a_task() -> None:
@@ -84,9 +87,13 @@ FORBIDDEN = re.compile(r"/work/|/tmp/w/|registry\.npmjs|pypi\.org/simple|files\.
 def test_no_path_of_a_machine_and_no_registry_stands_in_the_project() -> None:
     here = Path(__file__).resolve()
     files = [
-        path for folder in ("apps", "config", "templates", "docs", "tests", ".ci")
+        path
+        for folder in ("apps", "config", "templates", "docs", "tests", ".ci")
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and path.suffix in {".py", ".html", ".md", ".js", ".sh", ""} and path.resolve() != here and "__pycache__" not in path.parts
+        if path.is_file()
+        and path.suffix in {".py", ".html", ".md", ".js", ".sh", ""}
+        and path.resolve() != here
+        and "__pycache__" not in path.parts
     ]
     found = [str(path.relative_to(ROOT)) for path in files if FORBIDDEN.search(path.read_text(errors="ignore"))]
     assert not found, found

@@ -23,7 +23,9 @@ def _walk(patterns: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _plain(pattern: str) -> str:
     text = _GROUP.sub("{}", pattern)
     text = re.sub(r"<[^>]+>", "{}", text)
-    text = text.replace("(?:api/v1/)?", "").replace("/?$", "").replace("/?\\Z", "").replace("\\Z", "").replace("\\.", ".")
+    text = (
+        text.replace("(?:api/v1/)?", "").replace("/?$", "").replace("/?\\Z", "").replace("\\Z", "").replace("\\.", ".")
+    )
     return text.replace("^", "").replace("$", "").replace("\\", "")
 
 

@@ -46,7 +46,9 @@ def own() -> list[Row]:
 def owed() -> set[tuple[str, str]]:
     """Return the given rows that no route offers yet; the list only shrinks."""
     lines = (FOLDER / "owed.txt").read_text().splitlines()
-    return {(method, path) for method, path in (line.split(" ", 1) for line in lines if line and not line.startswith("#"))}
+    return {
+        (method, path) for method, path in (line.split(" ", 1) for line in lines if line and not line.startswith("#"))
+    }
 
 
 def given_digest() -> str:

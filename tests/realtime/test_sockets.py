@@ -34,7 +34,12 @@ def _token(role: str = "viewer") -> str:
 
 @sync_to_async
 def _alert(title: str = "t") -> int:
-    emit("system.alert", subject=Subject("test", "1"), actor=system("test"), data={"title": title, "message": "m", "level": "info"})
+    emit(
+        "system.alert",
+        subject=Subject("test", "1"),
+        actor=system("test"),
+        data={"title": title, "message": "m", "level": "info"},
+    )
     sequence_events()
     return last_seq()
 
@@ -112,7 +117,15 @@ async def test_resume_from_the_future_is_answered_reset() -> None:
 
 
 @pytest.mark.parametrize(
-    "message", ["no json", "[]", {"type": "dance"}, {"type": "subscribe"}, {"type": "subscribe", "event": "no.such"}, {"type": "resume", "after": "x"}]
+    "message",
+    [
+        "no json",
+        "[]",
+        {"type": "dance"},
+        {"type": "subscribe"},
+        {"type": "subscribe", "event": "no.such"},
+        {"type": "resume", "after": "x"},
+    ],
 )
 async def test_bad_message_is_answered_with_an_error_and_the_socket_stays(message: Any) -> None:
     async with AsgiSocket(sockets, f"/ws?token={await _token()}") as socket:
@@ -153,11 +166,17 @@ async def test_key_bound_to_a_server_sees_that_servers_events_alone() -> None:
 
     @sync_to_async
     def key() -> Any:
-        return principal_of_api_key(make_api_key(make_user("admin"), server_id="0190a3c4-0000-7000-8000-000000000001")[1])
+        return principal_of_api_key(
+            make_api_key(make_user("admin"), server_id="0190a3c4-0000-7000-8000-000000000001")[1]
+        )
 
     program = await key()
-    assert followers.may_see(program, {"permission": "servers:view", "server_id": "0190a3c4-0000-7000-8000-000000000001"})
-    assert not followers.may_see(program, {"permission": "servers:view", "server_id": "0190a3c4-0000-7000-8000-000000000002"})
+    assert followers.may_see(
+        program, {"permission": "servers:view", "server_id": "0190a3c4-0000-7000-8000-000000000001"}
+    )
+    assert not followers.may_see(
+        program, {"permission": "servers:view", "server_id": "0190a3c4-0000-7000-8000-000000000002"}
+    )
     assert not followers.may_see(program, {"permission": "servers:view"})
 
 

@@ -12,7 +12,9 @@ from apps.fleet.models import Server
 class AlertSerializer(serializers.ModelSerializer[Alert]):
     """An alert as lists show it."""
 
-    type = serializers.CharField(read_only=True, help_text='"cpu", "memory", "disk", "offline", "availability", "run", "certificate" ...')
+    type = serializers.CharField(
+        read_only=True, help_text='"cpu", "memory", "disk", "offline", "availability", "run", "certificate" ...'
+    )
     agent_id = serializers.SerializerMethodField(help_text="Slug of the server, where it is about one.")
     acknowledged = serializers.SerializerMethodField()
     silenced = serializers.BooleanField(source="is_silenced", read_only=True)
@@ -21,9 +23,30 @@ class AlertSerializer(serializers.ModelSerializer[Alert]):
     class Meta:
         model = Alert
         fields = [
-            "id", "type", "kind", "level", "status", "value", "threshold", "message", "source", "subject_kind", "subject_id", "subject_name",
-            "server_id", "agent_id", "acknowledged", "acknowledged_at", "acknowledged_by", "silenced", "tags", "note",
-            "created_at", "escalated_at", "resolved_at", "resolved_by",
+            "id",
+            "type",
+            "kind",
+            "level",
+            "status",
+            "value",
+            "threshold",
+            "message",
+            "source",
+            "subject_kind",
+            "subject_id",
+            "subject_name",
+            "server_id",
+            "agent_id",
+            "acknowledged",
+            "acknowledged_at",
+            "acknowledged_by",
+            "silenced",
+            "tags",
+            "note",
+            "created_at",
+            "escalated_at",
+            "resolved_at",
+            "resolved_by",
         ]
 
     def get_agent_id(self, alert: Alert) -> str | None:
@@ -90,14 +113,23 @@ class ThresholdSerializer(serializers.Serializer[Any]):
     """A threshold as the API shows it."""
 
     id = serializers.UUIDField(read_only=True)
-    server_id = serializers.CharField(required=False, allow_null=True, allow_blank=True, help_text="Id or slug; none: all servers.")
+    server_id = serializers.CharField(
+        required=False, allow_null=True, allow_blank=True, help_text="Id or slug; none: all servers."
+    )
     agent_id = serializers.CharField(source="server.slug", read_only=True, allow_null=True, default=None)
     metric_type = serializers.ChoiceField(Threshold.Metric.choices, source="metric")
     threshold_value = serializers.FloatField(source="value")
     comparison = serializers.ChoiceField(Threshold.Comparison.choices, default="gte")
     level = serializers.ChoiceField(Alert.Level.choices, default="warning")
-    for_s = serializers.IntegerField(min_value=0, max_value=86400, required=False, help_text="Seconds breached before an alert opens; `for` is accepted too.")
-    clear_value = serializers.FloatField(required=False, allow_null=True, help_text="Where the alert clears; none: 5 % on the good side.")
+    for_s = serializers.IntegerField(
+        min_value=0,
+        max_value=86400,
+        required=False,
+        help_text="Seconds breached before an alert opens; `for` is accepted too.",
+    )
+    clear_value = serializers.FloatField(
+        required=False, allow_null=True, help_text="Where the alert clears; none: 5 % on the good side."
+    )
     enabled = serializers.BooleanField(default=True)
     revision = serializers.IntegerField(read_only=True)
     created_at = serializers.DateTimeField(read_only=True)

@@ -9,4 +9,7 @@ router = ApiRouter()
 router.register("alerts/thresholds", ThresholdViewSet, basename="threshold")
 router.register("alerts", AlertViewSet, basename="alert")
 
-urlpatterns = [re_path(r"^alerts/config/?$", AlertConfigView.as_view(), name="alert-config"), path("", include(router.urls))]
+urlpatterns = [
+    re_path(r"^alerts/config/?$", AlertConfigView.as_view(), name="alert-config"),
+    path("", include(router.urls)),
+]

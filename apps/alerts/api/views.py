@@ -35,14 +35,18 @@ _ALERTS = inline_serializer("Alerts", {"alerts": AlertSerializer(many=True), "co
             OpenApiParameter("status", OpenApiTypes.STR, enum=list(STATUSES)),
             OpenApiParameter("level", OpenApiTypes.STR, enum=list(LEVELS)),
             OpenApiParameter("type", OpenApiTypes.STR, description="`cpu`, `disk`, `availability`, `run` ..."),
-            OpenApiParameter("server_id", OpenApiTypes.STR, description="Id or slug of the server; `agent_id` is the same."),
+            OpenApiParameter(
+                "server_id", OpenApiTypes.STR, description="Id or slug of the server; `agent_id` is the same."
+            ),
             OpenApiParameter("agent_id", OpenApiTypes.STR),
             OpenApiParameter("from", OpenApiTypes.DATETIME),
             OpenApiParameter("to", OpenApiTypes.DATETIME),
         ],
         responses=_ALERTS,
     ),
-    retrieve=extend_schema(operation_id="alerts_retrieve", summary="One alert with its evidence", responses=AlertDetailSerializer),
+    retrieve=extend_schema(
+        operation_id="alerts_retrieve", summary="One alert with its evidence", responses=AlertDetailSerializer
+    ),
 )
 class AlertViewSet(ApiViewSet):
     """Alerts: read, acknowledge, resolve."""
@@ -61,7 +65,13 @@ class AlertViewSet(ApiViewSet):
 
     def envelope(self, rows: Any, pages: EnvelopePagination) -> dict[str, Any]:
         """Return the contract's envelope, with the page's figures beside it."""
-        return {"alerts": rows, "config": selectors.config(), "count": pages.count, "next": pages.next_link(), "previous": pages.previous_link()}
+        return {
+            "alerts": rows,
+            "config": selectors.config(),
+            "count": pages.count,
+            "next": pages.next_link(),
+            "previous": pages.previous_link(),
+        }
 
     def filter_queryset(self, queryset: Any) -> Any:
         """Apply the list's filters.
@@ -103,7 +113,10 @@ class AlertViewSet(ApiViewSet):
         return with_etag(Response(AlertDetailSerializer(alert).data), alert)
 
     @extend_schema(
-        operation_id="alerts_acknowledge", summary="Acknowledge", request=NoteSerializer, responses=AlertDetailSerializer,
+        operation_id="alerts_acknowledge",
+        summary="Acknowledge",
+        request=NoteSerializer,
+        responses=AlertDetailSerializer,
         examples=[OpenApiExample("With a note", value={"note": "Restarting the database."}, request_only=True)],
     )
     @action(detail=True, methods=["post"])
@@ -113,7 +126,12 @@ class AlertViewSet(ApiViewSet):
         alert = services.acknowledge_alert(alert_id=self.get_object().id, note=note, actor=self.principal())
         return with_etag(Response(AlertDetailSerializer(alert).data), alert)
 
-    @extend_schema(operation_id="alerts_resolve", summary="Resolve by hand", request=NoteSerializer, responses=AlertDetailSerializer)
+    @extend_schema(
+        operation_id="alerts_resolve",
+        summary="Resolve by hand",
+        request=NoteSerializer,
+        responses=AlertDetailSerializer,
+    )
     @action(detail=True, methods=["post"])
     def resolve(self, request: Request, id: str) -> Response:
         """Resolve an alert; 409 once resolved."""
@@ -128,7 +146,10 @@ class AlertConfigView(ApiView):
     codes: ClassVar[dict[str, str]] = {"post": "alerts:configure"}
 
     @extend_schema(
-        operation_id="alerts_config", summary="Set the global limits", request=ConfigSerializer, responses=ConfigSerializer,
+        operation_id="alerts_config",
+        summary="Set the global limits",
+        request=ConfigSerializer,
+        responses=ConfigSerializer,
         examples=[OpenApiExample("CPU", value={"cpu": {"warning": 70, "critical": 90}}, request_only=True)],
     )
     def post(self, request: Request) -> Response:
@@ -145,7 +166,11 @@ class AlertConfigView(ApiView):
     list=extend_schema(
         operation_id="thresholds_list",
         summary="Thresholds",
-        parameters=[OpenApiParameter("server_id", OpenApiTypes.STR, description="Only this server's own; `none`: only the global ones.")],
+        parameters=[
+            OpenApiParameter(
+                "server_id", OpenApiTypes.STR, description="Only this server's own; `none`: only the global ones."
+            )
+        ],
     ),
     retrieve=extend_schema(operation_id="thresholds_retrieve", summary="One threshold"),
 )
@@ -183,11 +208,21 @@ class ThresholdViewSet(ApiViewSet):
         return values
 
     @extend_schema(
-        operation_id="thresholds_create", summary="Add a threshold", request=ThresholdSerializer, responses={201: ThresholdSerializer},
+        operation_id="thresholds_create",
+        summary="Add a threshold",
+        request=ThresholdSerializer,
+        responses={201: ThresholdSerializer},
         examples=[
             OpenApiExample(
                 "CPU of one server",
-                value={"server_id": "local", "metric_type": "cpu", "threshold_value": 90, "comparison": "gt", "for": "5m", "level": "critical"},
+                value={
+                    "server_id": "local",
+                    "metric_type": "cpu",
+                    "threshold_value": 90,
+                    "comparison": "gt",
+                    "for": "5m",
+                    "level": "critical",
+                },
                 request_only=True,
             )
         ],
@@ -198,7 +233,12 @@ class ThresholdViewSet(ApiViewSet):
         threshold = services.create_threshold(values=self._values(request, partial=False), actor=self.principal())
         return with_etag(Response(ThresholdSerializer(threshold).data, status=201), threshold)
 
-    @extend_schema(operation_id="thresholds_update", summary="Change a threshold", request=ThresholdSerializer, responses=ThresholdSerializer)
+    @extend_schema(
+        operation_id="thresholds_update",
+        summary="Change a threshold",
+        request=ThresholdSerializer,
+        responses=ThresholdSerializer,
+    )
     def partial_update(self, request: Request, id: str) -> Response:
         """Change the named fields; `If-Match` is honoured."""
         threshold = self.get_object()
@@ -215,5 +255,3 @@ class ThresholdViewSet(ApiViewSet):
         """Remove a threshold."""
         services.delete_threshold(threshold_id=self.get_object().id, actor=self.principal())
         return Response(status=204)
-
-

@@ -19,7 +19,9 @@ def add(apps: Any, schema_editor: Any) -> None:
     """Add what is not there."""
     threshold = apps.get_model("alerts", "Threshold")
     for metric, level, value, for_s in DEFAULTS:
-        threshold.objects.get_or_create(server=None, metric=metric, level=level, defaults={"value": value, "for_s": for_s})
+        threshold.objects.get_or_create(
+            server=None, metric=metric, level=level, defaults={"value": value, "for_s": for_s}
+        )
 
 
 class Migration(migrations.Migration):

@@ -30,18 +30,33 @@ def open_alert(
 ) -> Alert:
     """Open an alert, or bring the open one of this source, kind and subject up to date.
 
-    A higher level escalates the open alert; a lower or equal one only renews its message and value: it stays at its worst
+    A higher level escalates the open alert; a lower or equal one only renews its message and value: it stays at its
+    worst
     until it is resolved. The evidence is frozen at opening.
 
     Emits: alert.opened or alert.escalated, or nothing where the level does not rise.
     """
     with transaction.atomic():
-        found = Alert.objects.select_for_update().unresolved().filter(source=source, kind=kind, subject_id=subject.id).first()
+        found = (
+            Alert.objects.select_for_update()
+            .unresolved()
+            .filter(source=source, kind=kind, subject_id=subject.id)
+            .first()
+        )
         if found is not None:
             return _renew(found, level=level, message=message, value=value, threshold=threshold, actor=actor)
         alert = Alert(
-            source=source, kind=kind, subject_kind=subject.kind, subject_id=subject.id, subject_name=subject.name,
-            server_id=server_id, level=level, message=message, value=value, threshold=threshold, tags=tags or [],
+            source=source,
+            kind=kind,
+            subject_kind=subject.kind,
+            subject_id=subject.id,
+            subject_name=subject.name,
+            server_id=server_id,
+            level=level,
+            message=message,
+            value=value,
+            threshold=threshold,
+            tags=tags or [],
             evidence=dict(evidence or {}),
         )
         try:
@@ -88,7 +103,14 @@ def acknowledge_alert(*, alert_id: UUID | str, actor: Principal, note: str = "")
         alert.note = note or alert.note
         alert.revision += 1
         alert.save(update_fields=["status", "acknowledged_at", "acknowledged_by", "note", "revision", "updated_at"])
-        _emit("alert.acknowledged", alert, actor=actor, by=actor.name, before={"status": before}, after={"status": ACKNOWLEDGED})
+        _emit(
+            "alert.acknowledged",
+            alert,
+            actor=actor,
+            by=actor.name,
+            before={"status": before},
+            after={"status": ACKNOWLEDGED},
+        )
         return alert
 
 
@@ -147,8 +169,13 @@ def _locked(alert_id: UUID | str, actor: Principal) -> Alert:
 
 
 def _emit(
-    name: str, alert: Alert, *, actor: Principal, by: str = "",
-    before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None,
+    name: str,
+    alert: Alert,
+    *,
+    actor: Principal,
+    by: str = "",
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
 ) -> None:
     emit(
         name,

@@ -25,8 +25,15 @@ HYSTERESIS = 0.05
 
 FIELDS = ("server", "metric", "comparison", "value", "level", "for_s", "clear_value", "enabled")
 _UNITS = {"load_per_core": "", "temperature": " °C"}
-_LABELS = {"cpu": "CPU", "memory": "Memory", "swap": "Swap", "disk": "Disk", "inodes": "Inodes", "load_per_core": "Load per core",
-           "temperature": "Temperature"}
+_LABELS = {
+    "cpu": "CPU",
+    "memory": "Memory",
+    "swap": "Swap",
+    "disk": "Disk",
+    "inodes": "Inodes",
+    "load_per_core": "Load per core",
+    "temperature": "Temperature",
+}
 
 
 # --- what people set -----------------------------------------------------------------------------------------------
@@ -51,7 +58,9 @@ def create_threshold(*, actor: Principal, values: Mapping[str, Any]) -> Threshol
             threshold.save(force_insert=True)
             _emit("threshold.created", threshold, actor, after=_facts(threshold))
     except IntegrityError as error:
-        raise Conflict("There is a threshold for this server, metric and level already; change that one.", code="duplicate") from error
+        raise Conflict(
+            "There is a threshold for this server, metric and level already; change that one.", code="duplicate"
+        ) from error
     return threshold
 
 
@@ -116,7 +125,9 @@ def change_config(*, actor: Principal, values: Mapping[str, Any]) -> None:
     with transaction.atomic():
         rows = {
             (row.metric, row.level): row
-            for row in Threshold.objects.select_for_update().filter(server__isnull=True, metric__in=CONFIG_METRICS, level__in=CONFIG_LEVELS)
+            for row in Threshold.objects.select_for_update().filter(
+                server__isnull=True, metric__in=CONFIG_METRICS, level__in=CONFIG_LEVELS
+            )
         }
         wanted: dict[tuple[str, str], float] = {}
         for metric in CONFIG_METRICS:
@@ -124,9 +135,17 @@ def change_config(*, actor: Principal, values: Mapping[str, Any]) -> None:
             if not isinstance(given, Mapping):
                 problems[metric] = "give an object with warning and critical"
                 continue
-            problems |= {f"{metric}.{level}": "is not warning or critical" for level in given if level not in CONFIG_LEVELS}
-            limits = {level: given.get(level, rows[metric, level].value if (metric, level) in rows else None) for level in CONFIG_LEVELS}
-            if not all(isinstance(limit, int | float) and not isinstance(limit, bool) and 0 < limit <= 100 for limit in limits.values()):
+            problems |= {
+                f"{metric}.{level}": "is not warning or critical" for level in given if level not in CONFIG_LEVELS
+            }
+            limits = {
+                level: given.get(level, rows[metric, level].value if (metric, level) in rows else None)
+                for level in CONFIG_LEVELS
+            }
+            if not all(
+                isinstance(limit, int | float) and not isinstance(limit, bool) and 0 < limit <= 100
+                for limit in limits.values()
+            ):
                 problems[metric] = "limits are percent, above 0 and at most 100"
             elif limits["warning"] >= limits["critical"]:
                 problems[metric] = "warning must be under critical"
@@ -164,7 +183,11 @@ def _check(threshold: Threshold) -> None:
         problems["threshold_value"] = "is a percentage, 0..100"
     if not 0 <= threshold.for_s <= 86400:
         problems["for"] = "must lie in 0..86400 seconds"
-    if threshold.clear_value is not None and not problems and is_breached(threshold.comparison, threshold.clear_value, threshold.value):
+    if (
+        threshold.clear_value is not None
+        and not problems
+        and is_breached(threshold.comparison, threshold.clear_value, threshold.value)
+    ):
         problems["clear_value"] = "must lie on the good side of the threshold"
     if problems:
         raise Invalid(problems)
@@ -213,8 +236,10 @@ def has_cleared(threshold: Threshold, value: float) -> bool:
     if clear is None:
         margin = abs(threshold.value) * HYSTERESIS
         clear = threshold.value - margin if threshold.comparison in ("gt", "gte") else threshold.value + margin
-    return not is_breached(threshold.comparison, value, clear) if threshold.comparison in ("gt", "lt") else (
-        value < clear if threshold.comparison == "gte" else value > clear
+    return (
+        not is_breached(threshold.comparison, value, clear)
+        if threshold.comparison in ("gt", "lt")
+        else (value < clear if threshold.comparison == "gte" else value > clear)
     )
 
 
@@ -234,7 +259,9 @@ def evaluate_thresholds(*, now: datetime | None = None) -> int:
     by_server: dict[Any, dict[tuple[str, str], Threshold]] = {}
     for threshold in Threshold.objects.filter(enabled=True):
         by_server.setdefault(threshold.server_id, {})[threshold.metric, threshold.level] = threshold
-    own_disabled = set(Threshold.objects.filter(enabled=False, server__isnull=False).values_list("server_id", "metric", "level"))
+    own_disabled = set(
+        Threshold.objects.filter(enabled=False, server__isnull=False).values_list("server_id", "metric", "level")
+    )
     breaches: dict[Any, dict[tuple[str, str], Breach]] = {}
     for breach in Breach.objects.all():
         breaches.setdefault(breach.server_id, {})[breach.instance, breach.level] = breach
@@ -319,7 +346,10 @@ def _end(server: fleet.LatestValues, breach: Breach, left: Mapping[tuple[str, st
         breach.delete()
         if not any(key[0] == breach.instance for key in left):
             clear_alert(
-                source="server", kind=breach.instance, subject_id=str(server.server_id), actor=system("alerts"),
+                source="server",
+                kind=breach.instance,
+                subject_id=str(server.server_id),
+                actor=system("alerts"),
                 note="Back within its limits.",
             )
 
@@ -329,7 +359,8 @@ def _message(server: fleet.LatestValues, threshold: Threshold, instance: str, va
     unit = _UNITS.get(metric, " %")
     what = f"{_LABELS.get(metric, metric)}{f' {mount}' if mount else ''}"
     lasting = f" for {threshold.for_s} s" if threshold.for_s else ""
-    return f"{what} on {server.name} is {value:.1f}{unit} ({threshold.get_comparison_display()} {threshold.value:g}{unit}{lasting})"
+    limit = f"{threshold.get_comparison_display()} {threshold.value:g}{unit}{lasting}"
+    return f"{what} on {server.name} is {value:.1f}{unit} ({limit})"
 
 
 def _evidence(server: fleet.LatestValues, instance: str, threshold: Threshold) -> dict[str, Any]:

@@ -39,8 +39,12 @@ class AuditView(ApiView):
         operation_id="admin_audit",
         summary="Audit trail",
         parameters=[
-            _ACTOR, OpenApiParameter("action", OpenApiTypes.STR, description="Event name or prefix such as `user.*`."), *_TIME,
-            OpenApiParameter("limit", OpenApiTypes.INT), OpenApiParameter("offset", OpenApiTypes.INT), OpenApiParameter("cursor", OpenApiTypes.STR),
+            _ACTOR,
+            OpenApiParameter("action", OpenApiTypes.STR, description="Event name or prefix such as `user.*`."),
+            *_TIME,
+            OpenApiParameter("limit", OpenApiTypes.INT),
+            OpenApiParameter("offset", OpenApiTypes.INT),
+            OpenApiParameter("cursor", OpenApiTypes.STR),
         ],
         responses=_LIST,
     )
@@ -110,7 +114,11 @@ class AuditEventListView(ApiView):
     @extend_schema(
         operation_id="audit_list",
         summary="AuditEventList",
-        parameters=[*_FILTERS, OpenApiParameter("page", OpenApiTypes.INT), OpenApiParameter("pageSize", OpenApiTypes.INT)],
+        parameters=[
+            *_FILTERS,
+            OpenApiParameter("page", OpenApiTypes.INT),
+            OpenApiParameter("pageSize", OpenApiTypes.INT),
+        ],
         responses=_LIST,
     )
     def get(self, request: Request) -> Response:
@@ -137,7 +145,10 @@ class AuditExportView(ApiView):
         operation_id="audit_export",
         summary="Export the audit trail",
         parameters=[OpenApiParameter("format", OpenApiTypes.STR, enum=["json", "csv"]), *_FILTERS],
-        responses={(200, "application/json"): OpenApiResponse(OpenApiTypes.BINARY), (200, "text/csv"): OpenApiResponse(OpenApiTypes.BINARY)},
+        responses={
+            (200, "application/json"): OpenApiResponse(OpenApiTypes.BINARY),
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.BINARY),
+        },
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """Stream the trail as JSON or CSV; the export itself is recorded.
@@ -153,11 +164,15 @@ class AuditExportView(ApiView):
         rows = _filtered(request)
         filters = {key: value for key, value in request.query_params.items() if key != "format"}
         emit(
-            "audit.exported", subject=Subject("audit", "trail", "Audit trail"), actor=self.principal(),
+            "audit.exported",
+            subject=Subject("audit", "trail", "Audit trail"),
+            actor=self.principal(),
             data={"format": wanted, "filters": filters},
         )
         stream = _as_csv(rows) if wanted == "csv" else _as_json(rows)
-        response = StreamingHttpResponse(stream, content_type="text/csv; charset=utf-8" if wanted == "csv" else "application/json")
+        response = StreamingHttpResponse(
+            stream, content_type="text/csv; charset=utf-8" if wanted == "csv" else "application/json"
+        )
         response["Content-Disposition"] = f'attachment; filename="audit.{wanted}"'
         return response
 
@@ -169,7 +184,19 @@ def _as_json(rows: QuerySet[Event]) -> Iterator[bytes]:
     yield b"]}"
 
 
-_COLUMNS = ["timestamp", "eventType", "severity", "actorType", "actorName", "resourceType", "resource", "resourceName", "sourceIP", "userAgent", "details"]
+_COLUMNS = [
+    "timestamp",
+    "eventType",
+    "severity",
+    "actorType",
+    "actorName",
+    "resourceType",
+    "resource",
+    "resourceName",
+    "sourceIP",
+    "userAgent",
+    "details",
+]
 
 
 def safe_cell(value: Any) -> str:

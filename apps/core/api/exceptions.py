@@ -3,7 +3,8 @@
 import logging
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, ValidationError as DjangoValidationError
+from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ValidationError as DjangoValidationError
 from django.http import Http404, JsonResponse
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
@@ -13,20 +14,28 @@ from apps.core import errors
 log = logging.getLogger(__name__)
 
 
-def body_of(detail: Any, code: str, details: dict[str, Any] | None = None, message: str | None = None) -> dict[str, Any]:
+def body_of(
+    detail: Any, code: str, details: dict[str, Any] | None = None, message: str | None = None
+) -> dict[str, Any]:
     """Return the body of a refusal."""
     return {
         "detail": detail,
         "code": code,
         "details": details or {},
-        "error": {"code": code, "message": message or (detail if isinstance(detail, str) else "Some values are wrong.")},
+        "error": {
+            "code": code,
+            "message": message or (detail if isinstance(detail, str) else "Some values are wrong."),
+        },
     }
 
 
 def _flatten(problem: Any, loc: list[str | int]) -> list[dict[str, Any]]:
     if isinstance(problem, dict):
-        return [row for key, value in problem.items()
-                for row in _flatten(value, loc if key == "non_field_errors" else [*loc, key])]
+        return [
+            row
+            for key, value in problem.items()
+            for row in _flatten(value, loc if key == "non_field_errors" else [*loc, key])
+        ]
     if isinstance(problem, list):
         rows: list[dict[str, Any]] = []
         for index, value in enumerate(problem):
@@ -47,7 +56,11 @@ def render(error: errors.DomainError) -> tuple[int, dict[str, Any], dict[str, st
     headers: dict[str, str] = {}
     if isinstance(error, errors.Invalid):
         problems = {tuple(field.split(".")) if field else (): texts for field, texts in error.problems.items()}
-        rows = [{"loc": [error.where, *path], "msg": text, "type": error.code} for path, texts in problems.items() for text in texts]
+        rows = [
+            {"loc": [error.where, *path], "msg": text, "type": error.code}
+            for path, texts in problems.items()
+            for text in texts
+        ]
         return error.status, body_of(rows, error.code, error.details, str(error)), headers
     if isinstance(error, errors.TooMany):
         headers["Retry-After"] = str(error.retry_after_s)
@@ -66,14 +79,18 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, PermissionDenied):
         return Response(body_of("Your role does not allow this.", "forbidden"), status=403)
     if isinstance(error, DjangoValidationError):
-        return Response(invalid_body(error.message_dict if hasattr(error, "error_dict") else error.messages), status=422)
+        return Response(
+            invalid_body(error.message_dict if hasattr(error, "error_dict") else error.messages), status=422
+        )
     if isinstance(error, drf.ValidationError):
         return Response(invalid_body(error.detail), status=422)
     if isinstance(error, drf.APIException):
         return _framework_error(error)
     request = context.get("request")
     log.exception("unhandled error", extra={"facts": {"path": getattr(request, "path", "")}})
-    return Response(body_of("Something went wrong on our side; it is logged with this request's id.", "internal_error"), status=500)
+    return Response(
+        body_of("Something went wrong on our side; it is logged with this request's id.", "internal_error"), status=500
+    )
 
 
 def _framework_error(error: drf.APIException) -> Response:

@@ -1,4 +1,6 @@
-"""Lists: page+page_size or limit+offset or cursor; totals exact up to 10,000; `Link: rel="next"` on every partial list."""
+"""Lists: page+page_size or limit+offset or cursor; totals exact up to 10,000; `Link:
+rel="next"` on every partial list.
+"""
 
 import base64
 import json
@@ -119,12 +121,16 @@ class EnvelopePagination(BasePagination):
     def get_paginated_response(self, data: Any) -> Response:
         """Return the page in its envelope with its headers."""
         envelope: Callable[[Any, EnvelopePagination], Any] | None = getattr(self.view, "envelope", None)
-        body = envelope(data, self) if envelope else {
-            "count": self.count,
-            "next": self.next_link(),
-            "previous": self.previous_link(),
-            "results": data,
-        }
+        body = (
+            envelope(data, self)
+            if envelope
+            else {
+                "count": self.count,
+                "next": self.next_link(),
+                "previous": self.previous_link(),
+                "results": data,
+            }
+        )
         return Response(body, headers=self.headers())
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +157,10 @@ class EnvelopePagination(BasePagination):
         ]
         if getattr(view, "cursor_field", None):
             rows.append(("cursor", "Where the former page ended, from its next link.", {"type": "string"}))
-        return [{"name": name, "in": "query", "required": False, "description": text, "schema": schema} for name, text, schema in rows]
+        return [
+            {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
+            for name, text, schema in rows
+        ]
 
 
 def encode_cursor(value: Any) -> str:

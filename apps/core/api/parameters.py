@@ -10,7 +10,8 @@ from apps.core.errors import Invalid
 
 
 def moment(request: Request, name: str) -> datetime | None:
-    """Return the time given as `name`: ISO 8601 (UTC where no offset is given), a date, or epoch seconds; None where absent.
+    """Return the time given as `name`: ISO 8601 (UTC where no offset is given), a date, or epoch seconds; None where
+    absent.
 
     Raises:
         Invalid: neither (422).
@@ -33,7 +34,9 @@ def moment(request: Request, name: str) -> datetime | None:
     return parsed if timezone.is_aware(parsed) else parsed.replace(tzinfo=UTC)
 
 
-def period(request: Request, *, default: timedelta, names: tuple[str, str] = ("from", "to")) -> tuple[datetime, datetime]:
+def period(
+    request: Request, *, default: timedelta, names: tuple[str, str] = ("from", "to")
+) -> tuple[datetime, datetime]:
     """Return the range asked for; it ends now and lasts `default` where nothing is said.
 
     Raises:

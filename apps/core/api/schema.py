@@ -8,7 +8,10 @@ from drf_spectacular.openapi import AutoSchema
 
 def strip_optional_slash(endpoints: list[Any]) -> list[Any]:
     """Describe each path once, without its optional slash."""
-    return [(path.replace("/?", "").rstrip("/") or "/", regex, method, callback) for path, regex, method, callback in endpoints]
+    return [
+        (path.replace("/?", "").rstrip("/") or "/", regex, method, callback)
+        for path, regex, method, callback in endpoints
+    ]
 
 
 class ConsoleAutoSchema(AutoSchema):

@@ -35,7 +35,11 @@ class SettingsView(ApiView):
 
     codes: ClassVar[dict[str, str]] = {"get": "settings:view"}
 
-    @extend_schema(operation_id="settings_list", summary="Settings by category", responses={(200, "application/json"): OpenApiTypes.OBJECT})
+    @extend_schema(
+        operation_id="settings_list",
+        summary="Settings by category",
+        responses={(200, "application/json"): OpenApiTypes.OBJECT},
+    )
     def get(self, request: Request) -> Response:
         """Return category -> key -> value, type, default, description."""
         body: dict[str, dict[str, Any]] = {}
@@ -68,7 +72,7 @@ class SettingView(ApiView):
             raise NotFound(f"There is no setting {category}.{key}.")
         body = _object(request.data)
         if set(body) != {"value"}:
-            raise Invalid({name: "is not a field here; send value alone" for name in set(body) ^ {"value"}})
+            raise Invalid(dict.fromkeys(set(body) ^ {"value"}, "is not a field here; send value alone"))
         runtime_settings.change_settings(values={setting.name: body["value"]}, actor=self.principal())
         return Response({"category": category, "key": key, **setting_row(setting)})
 
@@ -83,7 +87,13 @@ class SettingsBulkView(ApiView):
         summary="Change settings, all or nothing",
         request=inline_serializer("SettingValues", {"settings": serializers.DictField()}),
         responses=inline_serializer("SettingsUpdated", {"updated": serializers.IntegerField()}),
-        examples=[OpenApiExample("Two settings", value={"settings": {"metrics.interval_s": 10, "retention.pings": "30d"}}, request_only=True)],
+        examples=[
+            OpenApiExample(
+                "Two settings",
+                value={"settings": {"metrics.interval_s": 10, "retention.pings": "30d"}},
+                request_only=True,
+            )
+        ],
     )
     def put(self, request: Request) -> Response:
         """Change all of them or none.
@@ -109,11 +119,18 @@ class SettingsHealthView(ApiView):
 
     codes: ClassVar[dict[str, str]] = {"get": "settings:view"}
 
-    @extend_schema(operation_id="settings_health", summary="Health of the parts", responses={(200, "application/json"): OpenApiResponse(OpenApiTypes.OBJECT)})
+    @extend_schema(
+        operation_id="settings_health",
+        summary="Health of the parts",
+        responses={(200, "application/json"): OpenApiResponse(OpenApiTypes.OBJECT)},
+    )
     def get(self, request: Request) -> Response:
-        """Return status, latency_ms and detail of database, redis, storage, mail, broker, docker and the channel layer."""
+        """Return status, latency_ms and detail of database, redis, storage, mail, broker, docker and the channel
+        layer.
+        """
         parts = {
-            name: {"status": part.status, "latency_ms": part.latency_ms, "detail": part.detail} for name, part in all_parts().items()
+            name: {"status": part.status, "latency_ms": part.latency_ms, "detail": part.detail}
+            for name, part in all_parts().items()
         }
         is_healthy = all(part["status"] in ("ok", "off") for part in parts.values())
         return Response({"overall": "healthy" if is_healthy else "degraded", **parts})
@@ -123,10 +140,15 @@ class RefreshIntervalView(ApiView):
     """The interval of metrics."""
 
     codes: ClassVar[dict[str, str]] = {"post": "settings:refresh"}
-    _interval = inline_serializer("RefreshInterval", {"interval": serializers.IntegerField(min_value=1, max_value=3600, help_text="Seconds.")})
+    _interval = inline_serializer(
+        "RefreshInterval", {"interval": serializers.IntegerField(min_value=1, max_value=3600, help_text="Seconds.")}
+    )
 
     @extend_schema(
-        operation_id="settings_refresh", summary="Change the metrics interval", request=_interval, responses=_interval,
+        operation_id="settings_refresh",
+        summary="Change the metrics interval",
+        request=_interval,
+        responses=_interval,
         examples=[OpenApiExample("Every 10 s", value={"interval": 10}, request_only=True)],
     )
     def post(self, request: Request) -> Response:

@@ -46,7 +46,12 @@ class HealthView(ApiView):
     def get(self, request: Request) -> Response:
         """Return status, service, version and uptime in seconds."""
         return Response(
-            {"status": "ok", "service": "watchkeeper", "version": settings.PRODUCT_VERSION, "uptime": round(time.time() - STARTED_AT, 1)}
+            {
+                "status": "ok",
+                "service": "watchkeeper",
+                "version": settings.PRODUCT_VERSION,
+                "uptime": round(time.time() - STARTED_AT, 1),
+            }
         )
 
 
@@ -57,7 +62,11 @@ class LivenessView(ApiView):
     authentication_classes = []
     throttle_scope = "none"
 
-    @extend_schema(operation_id="healthz", summary="Liveness", responses=inline_serializer("Liveness", {"status": serializers.CharField()}))
+    @extend_schema(
+        operation_id="healthz",
+        summary="Liveness",
+        responses=inline_serializer("Liveness", {"status": serializers.CharField()}),
+    )
     def get(self, request: Request) -> Response:
         """Return 200 while the process serves."""
         return Response({"status": "ok"})
@@ -75,14 +84,20 @@ class ReadinessView(ApiView):
         summary="Readiness",
         responses={
             (200, "application/json"): OpenApiResponse(OpenApiTypes.OBJECT),
-            (503, "application/json"): OpenApiResponse(OpenApiTypes.OBJECT, description="`failing` names the parts that do not answer."),
+            (503, "application/json"): OpenApiResponse(
+                OpenApiTypes.OBJECT, description="`failing` names the parts that do not answer."
+            ),
         },
     )
     def get(self, request: Request) -> Response:
         """Return 503 with the failing parts named when database, broker or channel layer does not answer."""
         parts = all_parts()
         failing = [name for name in NEEDED if parts[name].status != "ok"]
-        body = {"status": "not_ready" if failing else "ready", "failing": failing, "parts": {name: parts[name].status for name in NEEDED}}
+        body = {
+            "status": "not_ready" if failing else "ready",
+            "failing": failing,
+            "parts": {name: parts[name].status for name in NEEDED},
+        }
         return Response(body, status=503 if failing else 200)
 
 
@@ -102,7 +117,9 @@ class MetricsView(ApiView):
     throttle_scope = "none"
     renderer_classes = [_TextRenderer, JSONRenderer]
 
-    @extend_schema(operation_id="metrics", summary="Prometheus exposition", responses={(200, "text/plain"): OpenApiTypes.STR})
+    @extend_schema(
+        operation_id="metrics", summary="Prometheus exposition", responses={(200, "text/plain"): OpenApiTypes.STR}
+    )
     def get(self, request: Request) -> HttpResponse:
         """Return the exposition; per-object series need METRICS_TOKEN as a bearer token or, without one, loopback.
 
@@ -159,7 +176,8 @@ class EditionView(ApiView):
         operation_id="edition",
         summary="Edition and features",
         responses=inline_serializer(
-            "Edition", {"edition": serializers.CharField(), "features": serializers.DictField(child=serializers.BooleanField())}
+            "Edition",
+            {"edition": serializers.CharField(), "features": serializers.DictField(child=serializers.BooleanField())},
         ),
     )
     def get(self, request: Request) -> Response:

@@ -12,7 +12,9 @@ from apps.core import context, runtime_settings
 WINDOW_S = 60
 
 for _role, _limit in (("viewer", 100), ("operator", 500), ("admin", 1000), ("anonymous", 120), ("login", 10)):
-    runtime_settings.declare("limits", f"{_role}_per_minute", "int", _limit, f"Requests a minute for {_role}.", least=1, most=1_000_000)
+    runtime_settings.declare(
+        "limits", f"{_role}_per_minute", "int", _limit, f"Requests a minute for {_role}.", least=1, most=1_000_000
+    )
 
 
 class _Windows:

@@ -37,7 +37,9 @@ class _Manners:
         response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
         figures = getattr(getattr(request, "_request", request), "rate_limit", None)
         if figures:
-            response["X-RateLimit-Limit"], response["X-RateLimit-Remaining"], response["X-RateLimit-Reset"] = map(str, figures)
+            response["X-RateLimit-Limit"], response["X-RateLimit-Remaining"], response["X-RateLimit-Reset"] = map(
+                str, figures
+            )
         return response
 
 
@@ -86,7 +88,9 @@ class ApiViewSet(_Manners, GenericViewSet[Any]):
             NotFound: no such row among those the caller may see (404).
         """
         try:
-            row = self.filter_queryset_for_object().get(**{self.lookup_field: self.kwargs[self.lookup_url_kwarg or self.lookup_field]})
+            row = self.filter_queryset_for_object().get(
+                **{self.lookup_field: self.kwargs[self.lookup_url_kwarg or self.lookup_field]}
+            )
         except (models.ObjectDoesNotExist, ValueError, TypeError) as error:
             raise errors.NotFound("There is no such thing, or you may not see it.") from error
         except Exception as error:  # django.core.exceptions.ValidationError of a malformed uuid
@@ -133,7 +137,8 @@ def expected_revision(request: Request, row: Any) -> int | None:
 def idempotent(action: Any) -> Any:
     """Decorate a create method: an `Idempotency-Key` seen before gets its first answer again.
 
-    The record is written in the transaction of the work, so a crash keeps both or none. The same key with another body is
+    The record is written in the transaction of the work, so a crash keeps both or none. The same key with another
+    body is
     422. Answers of views whose `secret_answers` names the action are kept without their body.
     """
 
@@ -141,7 +146,10 @@ def idempotent(action: Any) -> Any:
         key = request.headers.get("Idempotency-Key", "")[:200]
         if not key:
             return action(self, request, *args, **kwargs)
-        route, principal = f"{request.method} {request.path.rstrip('/')}"[:200], request.user.pk if request.user else "anonymous"
+        route, principal = (
+            f"{request.method} {request.path.rstrip('/')}"[:200],
+            request.user.pk if request.user else "anonymous",
+        )
         digest = hashlib.sha256(json.dumps(request.data, sort_keys=True, default=str).encode()).hexdigest()
 
         def known() -> Response | None:
@@ -149,8 +157,11 @@ def idempotent(action: Any) -> Any:
             if record is None:
                 return None
             if record.body_hash != digest:
-                raise errors.Invalid({"Idempotency-Key": "was used before with another body"}, where="header",
-                                     code="idempotency_key_reused")
+                raise errors.Invalid(
+                    {"Idempotency-Key": "was used before with another body"},
+                    where="header",
+                    code="idempotency_key_reused",
+                )
             return Response(record.body, status=record.status, headers={"Idempotent-Replayed": "true"})
 
         before = known()
@@ -161,9 +172,16 @@ def idempotent(action: Any) -> Any:
                 response = action(self, request, *args, **kwargs)
                 if response.status_code < 400:
                     name = getattr(self, "action", None) or (request.method or "").lower()
-                    body = None if name in self.secret_answers else json.loads(json.dumps(response.data, cls=JSONEncoder))
+                    body = (
+                        None if name in self.secret_answers else json.loads(json.dumps(response.data, cls=JSONEncoder))
+                    )
                     IdempotencyRecord.objects.create(
-                        principal=principal, route=route, key=key, body_hash=digest, status=response.status_code, body=body
+                        principal=principal,
+                        route=route,
+                        key=key,
+                        body_hash=digest,
+                        status=response.status_code,
+                        body=body,
                     )
                 return response
         except IntegrityError:

@@ -13,8 +13,8 @@ class Switch:
     Args:
         http: Django.
         websocket: the sockets.
-        hot: (prefix, application) pairs; an application that sets `scope["state"]["pass"]` to True without answering hands
-            the request on to Django.
+        hot: (prefix, application) pairs; an application that sets `scope["state"]["pass"]` to True without answering
+            hands the request on to Django.
         on_start, on_stop: run with the server's life.
     """
 

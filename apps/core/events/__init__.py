@@ -4,4 +4,15 @@ from apps.core.events.catalogue import FACT, LIVE, Declaration, catalogue, decla
 from apps.core.events.emit import Subject, emit, publish_live
 from apps.core.events.readers import reader, readers
 
-__all__ = ["FACT", "LIVE", "Declaration", "Subject", "catalogue", "declare", "emit", "publish_live", "reader", "readers"]
+__all__ = [
+    "FACT",
+    "LIVE",
+    "Declaration",
+    "Subject",
+    "catalogue",
+    "declare",
+    "emit",
+    "publish_live",
+    "reader",
+    "readers",
+]

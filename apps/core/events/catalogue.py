@@ -62,7 +62,12 @@ OBJECTS: Mapping[str, Any] = {"type": "array", "items": {"type": "object"}}
 
 
 def declare(
-    name: str, *, doc: str, permission: str = "", kind: str = FACT, fields: Mapping[str, Mapping[str, Any]] | None = None
+    name: str,
+    *,
+    doc: str,
+    permission: str = "",
+    kind: str = FACT,
+    fields: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Declaration:
     """Put an event into the catalogue; call it from the app's `events.py`."""
     return catalogue.register(name, Declaration(name, kind, doc, permission, fields or {}))

@@ -14,4 +14,9 @@ declare(
     permission="settings:view",
     fields={"setting": TEXT, "value": {}},
 )
-declare("audit.exported", doc="Somebody exported the audit trail.", permission="audit:view", fields={"format": TEXT, "filters": OBJECT})
+declare(
+    "audit.exported",
+    doc="Somebody exported the audit trail.",
+    permission="audit:view",
+    fields={"format": TEXT, "filters": OBJECT},
+)

@@ -118,7 +118,7 @@ def dispatch_all() -> int:
         How many facts were passed in all; call again while it is not 0.
     """
     newest = last_seq()
-    behind = {name: one for name, one in readers.items()}
+    behind = dict(readers.items())
     for cursor in ReaderCursor.objects.filter(name__in=list(behind), seq__gte=newest):
         behind.pop(cursor.name)
     total = 0

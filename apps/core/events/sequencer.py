@@ -14,7 +14,9 @@ BATCH = 500
 
 _NUMBER = """
 UPDATE core_event SET seq = %s + numbered.n
-FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM core_event WHERE seq IS NULL ORDER BY id LIMIT %s) AS numbered
+FROM (
+    SELECT id, row_number() OVER (ORDER BY id) AS n FROM core_event WHERE seq IS NULL ORDER BY id LIMIT %s
+) AS numbered
 WHERE core_event.id = numbered.id
 """
 

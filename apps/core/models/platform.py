@@ -50,7 +50,9 @@ class IdempotencyRecord(models.Model):
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["principal", "route", "key"], name="one_answer_per_idempotency_key")]
+        constraints = [
+            models.UniqueConstraint(fields=["principal", "route", "key"], name="one_answer_per_idempotency_key")
+        ]
 
     def __str__(self) -> str:
         return f"{self.route} {self.key}"

@@ -19,7 +19,9 @@ from apps.realtime.streams import follow
 
 
 class EventStreamRenderer(BaseRenderer):
-    """Lets a client that accepts only `text/event-stream` through content negotiation; refusals are JSON all the same."""
+    """Lets a client that accepts only `text/event-stream` through content negotiation;
+    refusals are JSON all the same.
+    """
 
     media_type = "text/event-stream"
     format = "sse"
@@ -63,10 +65,23 @@ class EventStreamView(ApiView):
         operation_id="events_stream",
         summary="Follow every event",
         parameters=[
-            OpenApiParameter("types", OpenApiTypes.STR, description="Names or patterns, comma-separated (`alert.*,endpoint.alert`). Default: all."),
-            OpenApiParameter("Last-Event-ID", OpenApiTypes.INT, OpenApiParameter.HEADER, description="Resume after this event without a gap."),
+            OpenApiParameter(
+                "types",
+                OpenApiTypes.STR,
+                description="Names or patterns, comma-separated (`alert.*,endpoint.alert`). Default: all.",
+            ),
+            OpenApiParameter(
+                "Last-Event-ID",
+                OpenApiTypes.INT,
+                OpenApiParameter.HEADER,
+                description="Resume after this event without a gap.",
+            ),
         ],
-        responses={(200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, description="`id`, `event`, `data`; live events carry no id.")},
+        responses={
+            (200, "text/event-stream"): OpenApiResponse(
+                OpenApiTypes.STR, description="`id`, `event`, `data`; live events carry no id."
+            )
+        },
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """Stream the events that the caller may see.
@@ -90,8 +105,14 @@ class MetricsStreamView(ApiView):
     @extend_schema(
         operation_id="metrics_stream",
         summary="Follow a server's snapshots",
-        parameters=[OpenApiParameter("agent_id", OpenApiTypes.STR, description="Slug or id of the server; default `local`.")],
-        responses={(200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, description="`event: metrics`, data the full snapshot.")},
+        parameters=[
+            OpenApiParameter("agent_id", OpenApiTypes.STR, description="Slug or id of the server; default `local`.")
+        ],
+        responses={
+            (200, "text/event-stream"): OpenApiResponse(
+                OpenApiTypes.STR, description="`event: metrics`, data the full snapshot."
+            )
+        },
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """Stream the server's snapshots, the newest one first of all.
@@ -117,5 +138,7 @@ class MetricsStreamView(ApiView):
 
         # The table is asked each second: it is the truth with and without Redis, and one row by its key.
         return stream_response(
-            follow(self.principal(), set(), first=newer(), idle=sync_to_async(newer, thread_sensitive=False), idle_s=1.0)
+            follow(
+                self.principal(), set(), first=newer(), idle=sync_to_async(newer, thread_sensitive=False), idle_s=1.0
+            )
         )

@@ -1,0 +1,82 @@
+"""Twenty kills at seeded random points: nothing accepted is lost, nothing is told twice as another, nothing is
+orphaned.
+"""
+
+import os
+import random
+import threading
+import time
+
+import pytest
+
+from tests.e2e.story import ENVIRONMENT, Story
+from tests.support.processes import Installation, wait_for
+
+KILLS = int(os.environ.get("KILLS", "20"))
+SEED = int(os.environ.get("KILL_SEED", "20261122"))
+PARTS = ["worker", "web", "redis", "worker", "web", "supervisor"]
+
+
+class Pinger(threading.Thread):
+    """Pings all the time and counts what was accepted and what was sent."""
+
+    def __init__(self, story: Story) -> None:
+        super().__init__(daemon=True)
+        self.story, self.accepted, self.sent = story, 0, 0
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Ping until stopped."""
+        while not self._over.is_set():
+            self.sent += 1
+            if self.story.ping():
+                self.accepted += 1
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End after the ping under way."""
+        self._over.set()
+        self.join(30)
+
+
+def test_kills_at_random_points_lose_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    chance = random.Random(SEED)
+    with Installation(data_dir=tmp_path_factory.mktemp("kills") / "data", env=ENVIRONMENT) as installation:
+        assert installation.admin is not None
+        with Story(installation.port, installation.admin.username, installation.admin.password).running() as story:
+            story.set_up()
+            pinger = Pinger(story)
+            pinger.start()
+            is_up = True
+            for _ in range(KILLS):
+                if chance.random() < 0.7:
+                    is_up = not is_up
+                    story.target.start() if is_up else story.target.stop()
+                time.sleep(chance.uniform(0, 3))
+                part = chance.choice(PARTS)
+                before = installation.pid(part) if part != "supervisor" else installation.supervisor_pid
+                installation.kill9(part)
+                if part == "supervisor":
+                    installation.assert_nothing_left()
+                    installation.start()
+                else:
+                    installation.pid(part, other_than=before)
+                if part == "web":
+                    installation.wait_until_serving()
+            if not is_up:
+                story.target.start()
+            pinger.stop()
+            story.wait_status("up")
+            wait_for(
+                lambda: all(row["status"] == "resolved" for row in story.alerts()),
+                what="every alert is resolved",
+                patience_s=90,
+            )
+            for alert in story.alerts():
+                story.wait_told(alert["id"], "alert.resolved")
+            story.assert_told_in_order()
+            count = story.api.call("GET", f"/api/v1/heartbeats/{story.heartbeat['id']}")["ping_count"]
+            assert pinger.accepted <= count <= pinger.sent, f"seed {SEED}"
+            assert pinger.accepted > 0
+            system = story.api.call("GET", "/api/v1/admin/audit?action=system.alert")["results"]
+            assert not [row for row in system if row["resource_type"] == "reader"], "a reader set a fact aside"
