@@ -1,0 +1,17 @@
+"""Routes of heartbeats below `/api/v1/`."""
+
+from django.urls import re_path
+
+from apps.core.api.routers import ApiRouter
+from apps.monitors.api.heartbeats.views import HeartbeatViewSet, PingLogViewSet, RunLogViewSet
+
+_router = ApiRouter()
+_router.register("heartbeats", HeartbeatViewSet, basename="heartbeat")
+
+urlpatterns = [
+    re_path(r"^heartbeats/(?P<id>[^/]+)/pings/?$", PingLogViewSet.as_view({"get": "list"}), name="heartbeat-pings"),
+    re_path(
+        r"^heartbeats/(?P<id>[^/]+)/executions/?$", RunLogViewSet.as_view({"get": "list"}), name="heartbeat-executions"
+    ),
+    *_router.urls,
+]

@@ -1,0 +1,200 @@
+"""The short way for pings: a raw ASGI application with group commit.
+
+Requests that arrive while a batch is being written form the next one; an idle server writes a single ping at once. One
+thread writes, so the batches of a process never compete, and each answer leaves after the commit of its batch.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from json import dumps
+from typing import Any
+
+from django.db import Error as DatabaseError
+from django.db import connection
+
+from apps.core.api.exceptions import render
+from apps.core.asgi.types import Receive, Scope, Send
+from apps.core.errors import DomainError, NotFound, TooLarge, TooMany, Unavailable
+from apps.monitors.ping_paths import parse
+from apps.monitors.services.pings import BATCH_MOST, PING_BODY_LIMIT, PING_BODY_MOST, Answer, PingRequest, accept_pings
+
+log = logging.getLogger(__name__)
+
+#: More pings than this waiting for the disk, and new ones are told to come again.
+WAITING_MOST = 20_000
+
+_LIMIT = (b"ping-body-limit", str(PING_BODY_LIMIT).encode())
+_PLAIN = [
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"content-length", b"2"),
+    _LIMIT,
+    (b"cache-control", b"no-store"),
+]
+
+
+class PingApplication:
+    """Serves `/ping/...`; see the module."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[PingRequest, asyncio.Future[Answer]]] = deque()
+        self._writer: ThreadPoolExecutor | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Accept one ping, or serve the life of a server that mounts this application alone."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        try:
+            answer = await self._accept(scope, receive)
+        except DomainError as error:
+            await _refuse(send, error)
+            return
+        if answer.status == 200:
+            await send({"type": "http.response.start", "status": 200, "headers": list(_PLAIN)})
+            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else b"OK"})
+        elif answer.status == 404:
+            await _refuse(send, NotFound("There is no such heartbeat."))
+        else:
+            await _refuse(
+                send,
+                TooMany("Too many pings to unknown heartbeats; check the address.", retry_after_s=answer.retry_after_s),
+            )
+
+    async def drain(self) -> None:
+        """Write and answer what waits, then end the writer's thread."""
+        while self._writing is not None and not self._writing.done():
+            await asyncio.wait([self._writing])
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            await asyncio.get_running_loop().run_in_executor(writer, _hang_up)
+            writer.shutdown(wait=False)
+
+    async def _accept(self, scope: Scope, receive: Receive) -> Answer:
+        method = scope["method"]
+        if method not in ("GET", "HEAD", "POST"):
+            raise _NotAllowed("Pings are sent by GET, HEAD or POST.")
+        ping = parse(scope["path"], scope.get("query_string", b""))
+        ping.at = datetime.now(UTC)
+        ping.method = method
+        length, chunked = -1, False
+        for name, value in scope["headers"]:
+            if name == b"user-agent":
+                ping.user_agent = value.decode("latin-1")
+            elif name == b"content-length":
+                length = int(value) if value.isdigit() else -1
+            elif name == b"transfer-encoding":
+                chunked = True
+        facts = scope.get("state", {}).get("wk")
+        ping.remote_addr = facts.address if facts else (scope.get("client") or ("",))[0]
+        if length > PING_BODY_MOST:
+            raise TooLarge(f"A ping's body has at most {PING_BODY_MOST} bytes; the first {PING_BODY_LIMIT} are kept.")
+        if length > 0 or chunked:
+            ping.body = await _read_body(receive)
+        if len(self._waiting) >= WAITING_MOST:
+            raise Unavailable("Too many pings wait for the disk; send it again.")
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((ping, future))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.get_running_loop().create_task(self._write_all())
+        return await future
+
+    async def _write_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._writer is None:
+            self._writer = ThreadPoolExecutor(1, thread_name_prefix="pings")
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MOST))]
+            answers = await loop.run_in_executor(self._writer, _store, [ping for ping, _ in batch])
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if future.done():  # the client went away
+                    continue
+                if isinstance(answer, Answer):
+                    future.set_result(answer)
+                else:
+                    future.set_exception(Unavailable("The ping could not be stored; send it again."))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.drain()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+class _NotAllowed(DomainError):
+    status = 405
+    code = "method_not_allowed"
+
+
+def _hang_up() -> None:
+    connection.close()  # looked up in the writer's thread: the connection is that thread's
+
+
+def _store(pings: list[PingRequest]) -> list[Answer | None]:
+    """Write a batch, in the writer's thread; None for a ping that can't be stored."""
+    for last in (False, True):
+        try:
+            return list(accept_pings(pings))
+        except DatabaseError:
+            log.exception("storing %d pings failed", len(pings))
+            if not connection.in_atomic_block:
+                connection.close()  # the next try gets a fresh one
+            if last:
+                break
+        except Exception:
+            log.exception("storing %d pings failed", len(pings))
+            break
+    if len(pings) == 1:
+        return [None]
+    # One ping that can't be stored must not take those beside it along.
+    return [answer for ping in pings for answer in _store_alone(ping)]
+
+
+def _store_alone(ping: PingRequest) -> list[Answer | None]:
+    try:
+        return list(accept_pings([ping]))
+    except Exception:
+        log.exception("storing a ping failed")
+        return [None]
+
+
+async def _read_body(receive: Receive) -> bytes:
+    kept = bytearray()
+    seen = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return bytes(kept)
+        chunk = message.get("body", b"")
+        seen += len(chunk)
+        if seen > PING_BODY_MOST:
+            raise TooLarge(f"A ping's body has at most {PING_BODY_MOST} bytes; the first {PING_BODY_LIMIT} are kept.")
+        if len(kept) < PING_BODY_LIMIT:
+            kept += chunk[: PING_BODY_LIMIT - len(kept)]
+        if not message.get("more_body"):
+            return bytes(kept)
+
+
+async def _refuse(send: Send, error: DomainError) -> None:
+    status, body, extra = render(error)
+    content = dumps(body).encode()
+    headers: list[tuple[bytes, bytes]] = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+        _LIMIT,
+        *((name.lower().encode(), value.encode()) for name, value in extra.items()),
+    ]
+    if status == 405:
+        headers.append((b"allow", b"GET, HEAD, POST"))
+    if status == 503:
+        headers.append((b"retry-after", b"1"))
+    message: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": headers}
+    await send(message)
+    await send({"type": "http.response.body", "body": content})

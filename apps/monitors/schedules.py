@@ -1,0 +1,151 @@
+"""Schedules: when a job is expected next, by interval or by cron in a time zone. Pure; no database."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, available_timezones
+
+from cronsim import CronSim, CronSimError
+
+INTERVAL_LEAST_S, INTERVAL_MOST_S = 10, 366 * 86400
+
+_NICKNAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_FIELDS = {"minute": 0, "hour": 1, "day-of-month": 2, "month": 3, "day-of-week": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When runs are expected: every `interval_seconds`, or by `cron` (five fields) in `timezone` (IANA)."""
+
+    interval_seconds: int | None = None
+    cron: str = ""
+    timezone: str = "UTC"
+
+    def next_after(self, base: datetime) -> datetime:
+        """Return the first expected time after `base`, in UTC."""
+        if not self.cron:
+            return base + timedelta(seconds=self.interval_seconds or 0)
+        return _next_slot(self.cron, self.timezone, int(base.timestamp() // 60))
+
+    def due_after(self, base: datetime, early_s: int) -> datetime:
+        """Return when the run after the one at `base` is due.
+
+        A cron run that reports up to `early_s` before its slot counts for that slot, not for the one before it.
+        """
+        due = self.next_after(base)
+        if self.cron and early_s and due - base <= timedelta(seconds=early_s):
+            return self.next_after(due)
+        return due
+
+    def period_s(self, base: datetime) -> int:
+        """Return the interval, or the shortest distance between the next eight cron slots, in seconds."""
+        if not self.cron:
+            return self.interval_seconds or 0
+        slots = [self.next_after(base)]
+        for _ in range(8):
+            slots.append(self.next_after(slots[-1]))
+        return int(min((b - a).total_seconds() for a, b in zip(slots, slots[1:], strict=False)))
+
+    def slots_between(self, start: datetime, end: datetime, most: int = 10_000) -> int:
+        """Return how many expected times lie in (start, end]."""
+        if not self.cron:
+            return max(0, int((end - start).total_seconds() // (self.interval_seconds or 1)))
+        count = 0
+        slot = self.next_after(start)
+        while slot <= end and count < most:
+            count += 1
+            slot = self.next_after(slot)
+        return count
+
+    def words(self) -> str:
+        """Return the schedule as people say it."""
+        return (
+            f"cron {self.cron}, {self.timezone}" if self.cron else f"every {duration_words(self.interval_seconds or 0)}"
+        )
+
+
+def normalised(cron: str) -> str:
+    """Return the five fields of a cron expression or nickname.
+
+    Raises:
+        ValueError: an unknown nickname, not five fields, or a field that is wrong; the text names it.
+    """
+    text = " ".join(cron.split())
+    if text.startswith("@"):
+        fields = _NICKNAMES.get(text.lower())
+        if fields is None:
+            raise ValueError(f'"{text}" is not one of {", ".join(_NICKNAMES)}')
+        return fields
+    parts = text.split(" ")
+    if len(parts) != 5:
+        raise ValueError(
+            f"give five fields (minute, hour, day of month, month, day of week), not {len(parts) if text else 0}"
+        )
+    try:
+        next(CronSim(text, datetime(2024, 1, 1, tzinfo=UTC)))
+    except CronSimError as error:
+        name = str(error).removeprefix("Bad ")
+        if name in _FIELDS:
+            raise ValueError(f'the {name} field "{parts[_FIELDS[name]]}" is wrong') from None
+        raise ValueError(str(error)) from None
+    except StopIteration:
+        raise ValueError("this never happens: no such day comes in the next 50 years") from None
+    return text
+
+
+def is_zone(name: str) -> bool:
+    """Return whether `name` is an IANA time zone."""
+    return name in _zones()
+
+
+@lru_cache(1)
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+@lru_cache(256)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+@lru_cache(16_384)
+def _next_slot(cron: str, zone: str, minute: int) -> datetime:
+    # Slots lie on whole minutes, so all moments of one minute have the same next slot.
+    base = datetime.fromtimestamp(minute * 60, UTC)
+    # In the repeated hour the slot of the first pass may come out once more: it is not after `base`.
+    for slot in CronSim(cron, base.astimezone(_zone(zone))):
+        found = slot.astimezone(UTC)
+        if found > base:
+            return found
+    raise ValueError(f"{cron} never happens")
+
+
+def default_grace_s(period_s: int) -> int:
+    """Return the grace where none is given: a fifth of the period, within one minute and one hour."""
+    return min(3600, max(60, period_s // 5))
+
+
+def default_early_s(period_s: int) -> int:
+    """Return the early window where none is given: a tenth of the period, at most five minutes."""
+    return min(300, period_s // 10)
+
+
+def duration_words(seconds: float) -> str:
+    """Return a duration as people say it: "45 s", "5 min", "1 h 30 min", "2 d"."""
+    left = int(seconds)
+    if left < 120 and left % 60:
+        return f"{left} s"
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"

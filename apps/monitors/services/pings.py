@@ -1,0 +1,314 @@
+"""Accepting pings: one batch, one transaction, a few statements, on disk before the answers leave.
+
+Both ways in, the raw application of `hot.py` and its twin in the API, call `accept_pings`. The addresses are looked up
+inside the transaction, so a deleted heartbeat answers 404 at once. What is written for a ping is the heartbeat's state
+(always), its line in the log and its run (thinned where a heartbeat is flooded), and a fact where it changed something.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from apps.core import runtime_settings
+from apps.core.api.throttling import windows
+from apps.core.events import Subject, emit, publish_live
+from apps.core.models import Tag
+from apps.core.principals import system
+from apps.monitors import bulk
+from apps.monitors.models.heartbeats import Heartbeat, HeartbeatDay, HeartbeatState, Ping, Run, of_ms, to_ms
+from apps.monitors.schedules import Schedule
+from apps.monitors.services.beat import Beat, OpenRun
+from apps.monitors.states.heartbeats import RUNNING
+
+BATCH_MOST = 512
+#: Bytes of a ping's body that are kept; announced in the header Ping-Body-Limit.
+PING_BODY_LIMIT = 100_000
+#: A body above this is refused (413).
+PING_BODY_MOST = 1_000_000
+
+runtime_settings.declare(
+    "limits",
+    "unknown_pings_per_minute",
+    "int",
+    60,
+    "Pings a minute to unknown addresses, by one client, after which it must wait. Known ones are never refused.",
+    least=1,
+    most=1_000_000,
+)
+
+
+@dataclass(slots=True)
+class PingRequest:
+    """A ping as it arrived.
+
+    Args:
+        kind: "success", "start", "fail" or "log".
+        exit_code: as given in the path; 1 for /fail; None for a plain success, a start and a log line.
+        at: time of arrival.
+        body: at most `PING_BODY_LIMIT` bytes.
+    """
+
+    uuid: UUID
+    kind: str = Ping.SUCCESS
+    exit_code: int | None = None
+    at: datetime | None = None
+    method: str = "GET"
+    remote_addr: str = ""
+    user_agent: str = ""
+    rid: UUID | None = None
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What becomes of a ping: 200 accepted and on disk, 404 unknown, 429 too many unknown ones from this address."""
+
+    status: int
+    retry_after_s: int = 0
+
+
+ACCEPTED, UNKNOWN = Answer(200), Answer(404)
+
+_BEAT_COLUMNS = (
+    "config_revision", "status", "since", "last_ping_at", "next_due_at", "deadline", "run_deadline", "wake_at",
+    "last_start_at", "open_runs", "last_duration_ms", "ping_count", "last_exit_code", "alerting", "down_since",
+    "missed_until", "consecutive_failures", "log_minute", "log_count", "day", "day_ok", "day_failed", "day_missed",
+)  # fmt: skip
+_TIMES = frozenset({"since", "last_ping_at", "next_due_at", "deadline", "run_deadline", "wake_at", "last_start_at",
+                    "down_since", "missed_until"})  # fmt: skip
+_IS_TIME = tuple(name in _TIMES for name in _BEAT_COLUMNS)
+_CONFIG_COLUMNS = (
+    "uuid", "id", "num", "name", "interval_seconds", "cron", "timezone", "grace_seconds", "early_seconds",
+    "max_runtime_seconds", "resume_on_ping", "revision",
+)  # fmt: skip
+_SELECT = (
+    f"SELECT {', '.join(f'h.{name}' for name in _CONFIG_COLUMNS)}, {', '.join(f's.{name}' for name in _BEAT_COLUMNS)} "
+    f"FROM {Heartbeat._meta.db_table} h JOIN {HeartbeatState._meta.db_table} s ON s.heartbeat_id = h.id "
+)
+_WRITTEN = (*_BEAT_COLUMNS[1:],)
+_PING_COLUMNS = ("num", "at", "n", "kind", "exit_code", "method", "remote_addr", "user_agent", "rid", "body")
+_RUN_COLUMNS = ("num", "at", "n", "rid", "finished_at", "end_n", "duration_ms", "exit_code", "result")
+_RUN_END = ("finished_at", "end_n", "duration_ms", "exit_code", "result")
+
+
+def accept_pings(batch: Sequence[PingRequest]) -> list[Answer]:
+    """Accept up to 512 pings in one transaction; when it returns they are committed.
+
+    Returns:
+        One answer a ping, in order.
+
+    Emits: heartbeat.failed, heartbeat.recovered, heartbeat.resumed; live heartbeat.pinged.
+    """
+    assert len(batch) <= BATCH_MOST
+    unknown: list[int] = []
+    with transaction.atomic():
+        beats = read_beats("h.uuid", {ping.uuid for ping in batch})
+        by_uuid = dict(beats)
+        answers = [ACCEPTED] * len(batch)
+        logged: list[tuple[object, ...]] = []
+        last: dict[int, tuple[Beat, PingRequest, datetime]] = {}
+        for index, ping in enumerate(batch):
+            beat = by_uuid.get(ping.uuid)
+            if beat is None:
+                answers[index] = UNKNOWN
+                unknown.append(index)
+                continue
+            at = ping.at or datetime.now(UTC)
+            n = beat.count(at)
+            is_logged = beat.takes_log(at, settings.PING_LOG_PER_MINUTE)
+            _apply(beat, ping, at, n, is_logged)
+            if is_logged:
+                logged.append(_log_row(beat, ping, at, n))
+                last[beat.num] = (beat, ping, at)
+        touched = list(by_uuid.values())
+        if touched:
+            bulk.insert_rows(Ping, _PING_COLUMNS, logged)
+            write_beats(touched)
+            if last:
+                transaction.on_commit(lambda: _tell(last.values()))
+    if unknown:
+        _limit_unknown(batch, unknown, answers)
+    return answers
+
+
+def _apply(beat: Beat, ping: PingRequest, at: datetime, n: int, is_logged: bool) -> None:
+    if ping.kind == Ping.LOG or beat.is_deaf():
+        return
+    if ping.kind == Ping.START:
+        beat.start(at, n, ping.rid)
+    elif ping.kind == Ping.FAIL:
+        beat.fail(at, n, ping.rid, 1 if ping.exit_code is None else ping.exit_code, is_logged)
+    else:
+        beat.succeed(at, n, ping.rid, ping.exit_code, is_logged)
+
+
+def _log_row(beat: Beat, ping: PingRequest, at: datetime, n: int) -> tuple[object, ...]:
+    # No database keeps a NUL in text, and what a job prints is not always UTF-8.
+    body = ping.body[:PING_BODY_LIMIT].decode("utf-8", "replace").replace("\x00", "\ufffd") if ping.body else ""
+    agent = ping.user_agent[:200].replace("\x00", "\ufffd")
+    return (
+        beat.num, to_ms(at), n, ping.kind, ping.exit_code, ping.method[:8], ping.remote_addr[:45], agent,
+        ping.rid, body,
+    )  # fmt: skip
+
+
+def _tell(last: Iterable[tuple[Beat, PingRequest, datetime]]) -> None:
+    for beat, ping, at in last:
+        publish_live(
+            "heartbeat.pinged",
+            subject=Subject("heartbeat", str(beat.id), beat.name),
+            data={
+                "heartbeat_id": str(beat.id),
+                "name": beat.name,
+                "kind": ping.kind,
+                "exit_code": ping.exit_code,
+                "at": at.isoformat(),
+                "status": beat.status,
+            },
+            at=at,
+        )
+
+
+def _limit_unknown(batch: Sequence[PingRequest], unknown: Iterable[int], answers: list[Answer]) -> None:
+    limit = int(runtime_settings.get("limits.unknown_pings_per_minute"))
+    now = time.time()
+    for index in unknown:
+        count, reset = windows.hit(f"unknown-ping:{batch[index].remote_addr}", now)
+        if count > limit:
+            answers[index] = Answer(429, max(1, round(reset - now)))
+
+
+# --- reading and writing many heartbeats, shared with the sweep and the services ---------------------------------
+
+
+def read_beats(column: str, values: Iterable[object]) -> list[tuple[UUID, Beat]]:
+    """Return (uuid, beat) of the heartbeats whose `column` ("h.uuid", "h.id") is one of `values`, locked, by `num`.
+
+    Call it inside the transaction that writes them. The order of the locks is everywhere the same, so that two batches
+    wait for each other instead of dying of a deadlock.
+    """
+    wanted = [bulk.to_database(value) for value in values]
+    if not wanted:
+        return []
+    marks = ", ".join(["%s"] * len(wanted))
+    lock = "FOR UPDATE OF s" if connection.vendor == "postgresql" else ""
+    query = f"{_SELECT} WHERE {column} IN ({marks}) ORDER BY h.num {lock}"
+    beats: list[tuple[UUID, Beat]] = []
+    for _ in range(2):
+        with connection.cursor() as cursor:
+            cursor.execute(query, wanted)
+            beats = [_beat(row) for row in cursor.fetchall()]
+        if all(beat.revision == beat.config_revision for _, beat in beats):
+            break
+        # A change of the configuration was committed while this waited for the lock: the state is the new one, the
+        # configuration was read before. The locks are held now, so the second look finds both.
+    _read_open_runs([beat for _, beat in beats if beat.open_runs])
+    return beats
+
+
+def _beat(row: Sequence[object]) -> tuple[UUID, Beat]:
+    uuid, id_, num, name, interval, cron, zone, grace, early, limit, resumes, revision, *state = row
+    values = [
+        bulk.time_from_database(value) if is_time else value for is_time, value in zip(_IS_TIME, state, strict=True)
+    ]
+    beat = Beat(
+        bulk.uuid_from_database(id_), num, name, Schedule(interval, cron, zone), grace, early, limit, bool(resumes),
+        revision, *values,
+    )  # type: ignore[arg-type]  # fmt: skip
+    beat.alerting = bool(beat.alerting)
+    return bulk.uuid_from_database(uuid), beat
+
+
+def _read_open_runs(beats: Sequence[Beat]) -> None:
+    if not beats:
+        return
+    runs: defaultdict[int, list[OpenRun]] = defaultdict(list)
+    rows = Run.objects.filter(num__in=[beat.num for beat in beats], result=RUNNING).order_by("at", "n")
+    for num, at, n, rid in rows.values_list("num", "at", "n", "rid"):
+        runs[num].append(OpenRun(num, of_ms(at), n, rid))
+    for beat in beats:
+        beat.runs = runs[beat.num]
+
+
+def write_beats(beats: Sequence[Beat]) -> None:
+    """Write changed beats back: states, runs, finished days and facts. In the transaction that read them."""
+    bulk.update_rows(
+        HeartbeatState,
+        _WRITTEN,
+        ("heartbeat_id",),
+        [[*(getattr(beat, name) for name in _WRITTEN), beat.id] for beat in beats],
+    )
+    _write_runs(beats)
+    _write_days([(beat.num, *day) for beat in beats for day in beat.days])
+    _emit_facts([beat for beat in beats if beat.facts])
+
+
+def _write_runs(beats: Sequence[Beat]) -> None:
+    fresh: list[list[object]] = []
+    ended: list[list[object]] = []
+    dropped: list[list[object]] = []
+    for beat in beats:
+        for run in beat.closed:
+            if not run.fresh:
+                # The run of a ping that a flood kept out of the log leaves the log too.
+                (ended if run.is_logged else dropped).append(_run_end(run) if run.is_logged else _run_key(run))
+            elif run.is_logged:
+                fresh.append([*_run_key(run), run.rid, *_run_end(run)[:5]])
+        for run in beat.runs:
+            if run.fresh:
+                fresh.append([*_run_key(run), run.rid, *_run_end(run)[:5]])
+                run.fresh = False
+        beat.closed = []
+    bulk.insert_rows(Run, _RUN_COLUMNS, fresh)
+    bulk.update_rows(Run, _RUN_END, ("num", "at", "n"), ended)
+    bulk.delete_rows(Run, ("num", "at", "n"), dropped)
+
+
+def _run_key(run: OpenRun) -> list[object]:
+    return [run.num, to_ms(run.at), run.n]
+
+
+def _run_end(run: OpenRun) -> list[object]:
+    finished = None if run.finished_at is None else to_ms(run.finished_at)
+    return [finished, run.end_n, run.duration_ms, run.exit_code, run.result, *_run_key(run)]
+
+
+def _write_days(days: Sequence[tuple[int, int, int, int, int]]) -> None:
+    if not days:
+        return
+    table = HeartbeatDay._meta.db_table
+    with connection.cursor() as cursor:
+        # A day that was closed already (a clock that was set back) is added to.
+        cursor.executemany(
+            f"INSERT INTO {table} (num, day, ok, failed, missed) VALUES (%s, %s, %s, %s, %s) "
+            f"ON CONFLICT (num, day) DO UPDATE SET ok = {table}.ok + excluded.ok, "
+            f"failed = {table}.failed + excluded.failed, missed = {table}.missed + excluded.missed",
+            days,
+        )
+
+
+def _emit_facts(beats: Sequence[Beat]) -> None:
+    if not beats:
+        return
+    tags: defaultdict[UUID, list[str]] = defaultdict(list)
+    links = Tag.objects.filter(heartbeats__in=[beat.id for beat in beats]).values_list("heartbeats", "name")
+    for heartbeat_id, tag in links:
+        tags[heartbeat_id].append(tag)
+    actor = system("monitors")
+    for beat in beats:
+        for fact in beat.facts:
+            emit(
+                fact.name,
+                subject=Subject("heartbeat", str(beat.id), beat.name),
+                actor=actor,
+                data={"heartbeat_id": str(beat.id), "name": beat.name, **fact.data},
+                level=fact.level,
+                tags=tags[beat.id],
+            )
+        beat.facts = []

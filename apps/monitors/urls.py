@@ -1,0 +1,11 @@
+"""Routes outside of the API: the addresses that jobs call."""
+
+from django.urls import re_path
+
+from apps.monitors.api.heartbeats.pings import PingExitView, PingStartView, PingView
+
+urlpatterns = [
+    re_path(r"^ping/(?P<uuid>[^/]+)/?$", PingView.as_view(), name="ping"),
+    re_path(r"^ping/(?P<uuid>[^/]+)/start/?$", PingStartView.as_view(), name="ping-start"),
+    re_path(r"^ping/(?P<uuid>[^/]+)/(?P<exit_code>[^/]+)/?$", PingExitView.as_view(), name="ping-exit"),
+]

@@ -1,0 +1,1 @@
+"""Benchmarks: by hand, results in docs/benchmarks.md."""

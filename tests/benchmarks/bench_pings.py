@@ -1,0 +1,181 @@
+"""How many pings a second one web process accepts, each on disk before its answer.
+
+    python -m tests.benchmarks.bench_pings [--seconds 10] [--connections 64] [--heartbeats 1000]
+
+Starts the real ASGI application in one process and the sweeps in another, on a database of its own (SQLite in a new
+folder, or an empty one at DATABASE_URL), sends pings over kept connections from a third process, and prints one JSON
+line a case: spread over many heartbeats, and all on one. At the end the counts of the database must equal the answers.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+_SERVE = """
+import uvicorn
+uvicorn.run("config.asgi:application", host="127.0.0.1", port={port}, log_level="error", access_log=False)
+"""
+_SWEEP = """
+import django
+django.setup()
+from apps.core.pulse import Pulse
+Pulse().run()
+"""
+_FILL = """
+import django
+django.setup()
+from apps.core.principals import system
+from apps.monitors.services.heartbeats import create_heartbeat
+from django.db import transaction
+with transaction.atomic():
+    for n in range({count}):
+        print(create_heartbeat(actor=system("bench"), name=f"job {{n}}", interval_seconds=3600).uuid)
+"""
+_COUNT = """
+import django
+django.setup()
+from django.db.models import Sum
+from apps.monitors.models import HeartbeatState
+print(HeartbeatState.objects.aggregate(n=Sum("ping_count"))["n"])
+"""
+
+
+class _Client(asyncio.Protocol):
+    """One kept connection that sends the next ping when the answer has come."""
+
+    def __init__(
+        self, requests: Sequence[bytes], start: int, end: float, times: list[float], faults: list[bytes]
+    ) -> None:
+        self.requests, self.next, self.end, self.times, self.faults = requests, start, end, times, faults
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sent = 0.0
+        self.buffer = b""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self._send()
+
+    def _send(self) -> None:
+        self.next = (self.next + 1) % len(self.requests)
+        self.sent = time.perf_counter()
+        self.transport.write(self.requests[self.next])
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        if not self.buffer.endswith(b"OK") and b"\r\n\r\n" not in self.buffer:
+            return
+        now = time.perf_counter()
+        self.times.append(now - self.sent)
+        if not self.buffer.startswith(b"HTTP/1.1 200"):
+            self.faults.append(self.buffer[:200])
+        self.buffer = b""
+        if now < self.end:
+            self._send()
+        else:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+
+async def _load(port: int, paths: Sequence[str], connections: int, seconds: float) -> dict[str, Any]:
+    requests = [f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\n\r\n".encode() for path in paths]
+    times: list[float] = []
+    faults: list[bytes] = []
+    loop = asyncio.get_running_loop()
+    began = time.perf_counter()
+    clients = []
+    for n in range(connections):
+        _, client = await loop.create_connection(
+            lambda n=n: _Client(requests, n * 7919, began + seconds, times, faults), "127.0.0.1", port
+        )
+        clients.append(client)
+    await asyncio.gather(*(client.closed for client in clients))
+    took = time.perf_counter() - began
+    times.sort()
+    return {
+        "pings": len(times),
+        "per_second": round(len(times) / took),
+        "p50_ms": round(times[len(times) // 2] * 1000, 1),
+        "p99_ms": round(times[int(len(times) * 0.99)] * 1000, 1),
+        "max_ms": round(times[-1] * 1000, 1),
+        "faults": len(faults),
+        "first_fault": faults[0].decode("latin-1") if faults else "",
+    }
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/ping/x", timeout=2)
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("the server did not start")
+
+
+def main() -> None:
+    """Run both cases and print their figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--heartbeats", type=int, default=1000)
+    options = parser.parse_args()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="wk-bench-") as folder:
+        env = {
+            **os.environ, "DATA_DIR": folder, "DJANGO_SETTINGS_MODULE": "config.settings", "PORT": str(port),
+            "SECRET_KEY": "a-key-of-a-benchmark-run-that-is-long-enough-for-hs256", "WATCHKEEPER_TESTING": "off",
+            "VAULT_KEY": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+        }  # fmt: skip
+
+        def python(*arguments: str) -> str:
+            done = subprocess.run(
+                [sys.executable, *arguments], cwd=ROOT, env=env, check=True, text=True, stdout=subprocess.PIPE
+            )
+            return done.stdout
+
+        python("manage.py", "migrate", "--verbosity", "0")
+        uuids = python("-c", _FILL.format(count=options.heartbeats)).split()
+        children = [
+            subprocess.Popen([sys.executable, "-c", _SERVE.format(port=port)], cwd=ROOT, env=env),
+            subprocess.Popen([sys.executable, "-c", _SWEEP], cwd=ROOT, env=env),
+        ]
+        try:
+            _wait_for(port)
+            accepted = 0
+            for case, chosen in (("spread", uuids), ("one", uuids[:1])):
+                figures = asyncio.run(
+                    _load(port, [f"/ping/{uuid}" for uuid in chosen], options.connections, options.seconds)
+                )
+                accepted += figures["pings"] - figures["faults"]
+                print(json.dumps({"benchmark": "pings", "case": case, "connections": options.connections, **figures}))
+            stored = int(python("-c", _COUNT))
+            print(json.dumps({"benchmark": "pings", "case": "count", "answered": accepted, "stored": stored}))
+            if stored != accepted:
+                raise SystemExit("answers and rows differ")
+        finally:
+            for child in children:
+                child.terminate()
+            for child in children:
+                child.wait(15)
+
+
+if __name__ == "__main__":
+    main()
