@@ -1,0 +1,368 @@
+"""Endpoint monitors in the console."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Case, IntegerField, Value, When
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from apps.core.admin.access import require
+from apps.core.admin.base import ConsoleAdmin, Transition
+from apps.core.admin.columns import column
+from apps.core.admin.forms import ConsoleForm, DurationField, WordsField
+from apps.core.admin.navigation import WATCH, navigate
+from apps.core.admin.words import latency, percent, since
+from apps.core.fields import MASK
+from apps.core.templatetags.console import ago, badge, bars
+from apps.monitors import series
+from apps.monitors.models import CheckResult, Endpoint
+from apps.monitors.selectors import endpoints as selectors
+from apps.monitors.services import endpoints as services
+from apps.monitors.services.endpoint_rules import DEFAULTS
+from apps.monitors.states.endpoints import DEGRADED, DOWN, NAMES, PAUSED, UNKNOWN, UP
+
+TONES = {UP: "ok", DEGRADED: "warn", DOWN: "crit", UNKNOWN: "unknown"}
+BARS = 30
+CHART_RANGES = ("1h", "24h", "7d", "30d", "90d", "1y")
+
+WORST_FIRST = Case(
+    *(When(state__status=status, then=Value(rank)) for rank, status in enumerate((DOWN, DEGRADED, UNKNOWN, UP, PAUSED))),
+    default=Value(9),
+    output_field=IntegerField(),
+)
+
+
+class EndpointForm(ConsoleForm):
+    """What people set of an endpoint monitor."""
+
+    endpoint_type = forms.ChoiceField(
+        label="What to check", choices=[("http", "A web address"), ("tcp", "A TCP port"), ("tls", "A TLS service and its certificate")]
+    )
+    target = forms.CharField(max_length=2048, help_text="https://shop.example.org/health, or host:port.")
+    name = forms.CharField(max_length=255, required=False, help_text="Made from the target where empty.")
+    interval_s = DurationField(label="Every", initial=60, help_text="At least 5 s.")
+    tags = WordsField(required=False, help_text="Apart by commas.")
+    expected_status = forms.CharField(required=False, initial="2xx", help_text="Codes and ranges that count as up: 2xx, 301, 400-404.")
+    keyword = forms.CharField(required=False, label="Must contain", help_text="A text that the answer must contain.")
+    keyword_absent = forms.CharField(required=False, label="Must not contain")
+    json_path = forms.CharField(required=False, label="JSON path", help_text="Place in a JSON answer, e.g. data.items[0].state.")
+    json_value = forms.CharField(required=False, label="JSON value", help_text="What must stand there.")
+    failure_threshold = forms.IntegerField(initial=1, min_value=1, max_value=100, label="Failures before it counts as down")
+    recovery_threshold = forms.IntegerField(initial=1, min_value=1, max_value=100, label="Successes before it counts as up")
+    degraded_over_ms = forms.IntegerField(
+        required=False, min_value=1, max_value=60_000, label="Degraded over (ms)", help_text="Slower answers count as degraded."
+    )
+    timeout_s = DurationField(required=False, label="Time-out", help_text="10 s where empty, never longer than the interval.")
+    method = forms.ChoiceField(choices=[(verb, verb) for verb in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")], initial="GET")
+    headers = WordsField(
+        required=False, lines=True, help_text="One “Name: value” a line. Values are sealed; ••• or *** keeps the value that is stored."
+    )
+    body = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
+    max_redirects = forms.IntegerField(initial=5, min_value=0, max_value=20, label="Redirects followed")
+    tls_verify = forms.BooleanField(required=False, initial=True, label="Verify the certificate")
+    cert_warn_days = WordsField(required=False, initial=[30, 14, 7, 3, 1], label="Warn before the certificate ends", help_text="Days, apart by commas.")
+    ca_pem = forms.CharField(required=False, label="Own CA", widget=forms.Textarea(attrs={"rows": 3}), help_text="PEM; trusted for this check alone.")
+    description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
+
+    groups = (
+        ("What", "", ("endpoint_type", "target", "name", "interval_s", "tags")),
+        ("When is it up?", "", ("expected_status", "keyword", "keyword_absent", "json_path", "json_value", "failure_threshold", "recovery_threshold", "degraded_over_ms")),
+        ("…The request", "method, headers, body, time-out", ("timeout_s", "method", "headers", "body", "max_redirects")),
+        ("…The certificate", "verification and warnings", ("tls_verify", "cert_warn_days", "ca_pem")),
+        ("…Notes", "", ("description",)),
+    )
+    _web = ("expected_status", "keyword", "keyword_absent", "json_path", "json_value", "method", "headers", "body", "max_redirects")
+    _encrypted = ("tls_verify", "cert_warn_days", "ca_pem")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in self._web:
+            self.fields[name].when = "endpoint_type=http"  # type: ignore[attr-defined]
+        for name in self._encrypted:
+            self.fields[name].when = "endpoint_type=http|tls"  # type: ignore[attr-defined]
+
+    def clean_headers(self) -> dict[str, str]:
+        """Return the lines as a mapping."""
+        found: dict[str, str] = {}
+        for line in self.cleaned_data["headers"]:
+            name, colon, value = line.partition(":")
+            if not colon or not name.strip():
+                raise forms.ValidationError(f"“{line[:60]}” is not of the form “Name: value”.")
+            found[name.strip()] = MASK if value.strip() in ("•••", MASK) else value.strip()
+        return found
+
+    def clean_cert_warn_days(self) -> list[int]:
+        """Return whole days."""
+        try:
+            return [int(day) for day in self.cleaned_data["cert_warn_days"]]
+        except ValueError:
+            raise forms.ValidationError("Give whole days, e.g. 30, 14, 7.") from None
+
+    def clean_json_value(self) -> Any:
+        """Return the value in the type it reads as."""
+        text = self.cleaned_data["json_value"]
+        if text == "":
+            return None
+        if text in ("true", "false"):
+            return text == "true"
+        try:
+            return float(text) if "." in text else int(text)
+        except ValueError:
+            return text
+
+
+class StatusFilter(admin.SimpleListFilter):
+    """Endpoints by status."""
+
+    title, parameter_name = "status", "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the states, worst first."""
+        return [(DOWN, "Down"), (DEGRADED, "Degraded"), (UNKNOWN, "Unknown"), (UP, "Up"), (PAUSED, "Paused")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep the state chosen."""
+        return queryset.filter(state__status=self.value()) if self.value() else queryset
+
+
+class TagFilter(admin.SimpleListFilter):
+    """Things by tag."""
+
+    title, parameter_name = "tag", "tag"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the tags in use."""
+        names = model_admin.model.tags.through.objects.values_list("tag__name", flat=True).distinct()[:100]
+        return [(name, name) for name in sorted(names)]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep the tag chosen."""
+        return queryset.filter(tags__name=self.value()) if self.value() else queryset
+
+
+class TypeFilter(admin.SimpleListFilter):
+    """Endpoints by type."""
+
+    title, parameter_name = "type", "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the types."""
+        return [("http", "HTTP"), ("tcp", "TCP"), ("tls", "TLS")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep the type chosen."""
+        return queryset.filter(endpoint_type=self.value()) if self.value() else queryset
+
+
+def recent_cells(row: Endpoint) -> list[dict[str, str]]:
+    """Return the last checks as bars, empty ones in front of a young monitor."""
+    results = series.recent(row.state.recent)[-BARS:]
+    cells = [{"tone": "none", "title": "no check yet"}] * (BARS - len(results))
+    return cells + [{"tone": TONES[status], "title": f"{status}, {latency(ms)}" if ms is not None else status} for status, ms in results]
+
+
+def daily_cells(days: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return days, oldest first, as uptime bars."""
+    cells = []
+    for day in days:
+        share = day["uptime_percent"]
+        tone = "none" if share is None else "ok" if share >= 99.9 else "warn" if share >= 95 else "crit"
+        text = "no data" if share is None else percent(share, 3)
+        cells.append({"tone": tone, "title": f"{day['date']}: {text}"})
+    return cells
+
+
+def _check(request: HttpRequest, row: Endpoint, note: str) -> str:
+    run = services.check_endpoint(endpoint=row, actor=require(request, "endpoints:check"))
+    outcome = run.outcome
+    answer = f" in {latency(outcome.latency_ms)}" if outcome.latency_ms is not None else ""
+    return f"Checked: {outcome.status}{answer}{'. ' + outcome.error if outcome.error else ''}"
+
+
+def _pause(request: HttpRequest, row: Endpoint, note: str) -> str:
+    services.pause_endpoint(endpoint=row, actor=require(request, "endpoints:update"))
+    return f"{row.name} is paused: no checks, no alerts, no uptime lost."
+
+
+def _resume(request: HttpRequest, row: Endpoint, note: str) -> str:
+    services.resume_endpoint(endpoint=row, actor=require(request, "endpoints:update"))
+    return f"{row.name} is checked again."
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(ConsoleAdmin):
+    """Web addresses, ports and TLS services, and how they answer."""
+
+    codes: ClassVar = {"view": "endpoints:view", "add": "endpoints:create", "change": "endpoints:update", "delete": "endpoints:delete"}
+    subject_kind = "endpoint"
+    list_title = "Endpoints"
+    add_label = "Add monitor"
+    empty: ClassVar = (
+        "language",
+        "No monitor yet",
+        "Add a web address, a TCP port or a TLS service. It is checked at once and then at its interval; you are told when it fails.",
+    )
+    form_class = EndpointForm
+    list_display = ("endpoint", "status", "last_checks", "day", "answered", "checked")
+    list_filter = (StatusFilter, TagFilter, TypeFilter)
+    search_fields = ("name", "target", "description")
+    search_help_text = "Name or target"
+    live_events = "endpoint.alert endpoint.recovery endpoint.created endpoint.updated endpoint.deleted endpoint.paused endpoint.resumed endpoint.check_result"
+    live_every = 5000
+    page_scripts = ("console/monitors.js",)
+    detail_template = "console/endpoint.html"
+    transitions = (
+        Transition("check", "Check now", "bolt", "endpoints:check", _check, tone="primary"),
+        Transition("pause", "Pause", "pause", "endpoints:update", _pause, offered=lambda row: row.enabled),
+        Transition("resume", "Resume", "play_arrow", "endpoints:update", _resume, offered=lambda row: not row.enabled, tone="primary"),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Return the endpoints with state and tags, and their rank: worst first."""
+        return super().get_queryset(request).with_state().annotate(severity=WORST_FIRST)
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Return worst first, then by name."""
+        return ("severity", "name", "id")
+
+    def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
+        """Fetch the uptime of the page's endpoints in two queries."""
+        figures = selectors.uptime_24h(row.num for row in rows)
+        for row in rows:
+            row.uptime_24h = figures.get(row.num)
+
+    def row_tone(self, row: Endpoint) -> str:
+        """Mark what is down or degraded."""
+        return {DOWN: "crit", DEGRADED: "warn", PAUSED: "muted"}.get(row.state.status, "")
+
+    @column("Endpoint", order="name")
+    def endpoint(self, row: Endpoint) -> SafeString:
+        """Show name, target and tags."""
+        words = format_html_join(" ", "<span class='wk-tag'>{}</span>", ((tag.name,) for tag in row.tags.all()))
+        return format_html("{}<span class='sub'>{} <span class='wk-tags'>{}</span></span>", row.name, row.target, words)
+
+    @column("Status", order="severity", css="tight")
+    def status(self, row: Endpoint) -> SafeString:
+        """Show the status."""
+        return badge(row.state.status)
+
+    @column("Last 30 checks", css="wide")
+    def last_checks(self, row: Endpoint) -> SafeString:
+        """Show the last checks as bars."""
+        return bars(recent_cells(row), label=f"Last checks of {row.name}", css="thin")
+
+    @column("24 h", css="figure")
+    def day(self, row: Any) -> str:
+        """Show the uptime of the last day."""
+        return percent(row.uptime_24h)
+
+    @column("Response", order="state__last_response_time_ms", css="figure")
+    def answered(self, row: Endpoint) -> SafeString:
+        """Show the last response time."""
+        return format_html("<span data-latency>{}</span>", latency(row.state.last_response_time_ms))
+
+    @column("Last check", order="state__last_check_at", css="tight quiet")
+    def checked(self, row: Endpoint) -> Any:
+        """Show when it was checked last."""
+        return ago(row.state.last_check_at, "not yet")
+
+    def initial(self, request: HttpRequest, row: Endpoint | None) -> dict[str, Any]:
+        """Return the form's values, headers masked."""
+        if row is None:
+            return super().initial(request, None)
+        values = services.values_of(row)
+        values["headers"] = [f"{name}: {MASK}" for name in values["headers"]]
+        values["json_value"] = "" if values["json_value"] is None else str(values["json_value"])
+        return values
+
+    def create(self, request: HttpRequest, data: dict[str, Any]) -> Endpoint:
+        """Add a monitor."""
+        return services.create_endpoint(actor=require(request, "endpoints:create"), values=_named(data))
+
+    def update(self, request: HttpRequest, row: Endpoint, data: dict[str, Any]) -> Endpoint:
+        """Change a monitor."""
+        return services.update_endpoint(endpoint=row, actor=require(request, "endpoints:update"), values=_named(data))
+
+    def remove(self, request: HttpRequest, row: Endpoint) -> None:
+        """Remove a monitor."""
+        services.delete_endpoint(endpoint=row, actor=require(request, "endpoints:delete"))
+
+    def delete_warning(self, row: Endpoint) -> str:
+        """Say what goes with it."""
+        return f"{row.name} is no longer checked; its results and its uptime history are removed."
+
+    def more_paths(self) -> list[tuple[str, str, Any]]:
+        """Offer the figures of the response-time chart."""
+        return [("<str:object_id>/times/", "times", self.times_view)]
+
+    def times_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Return the points of the response-time chart: [epoch s, mean or single, 95th percentile, failures]."""
+        require(request, "endpoints:view")
+        row = self.row_or_404(request, object_id)
+        span = request.GET.get("range", "24h")
+        if span == "1h":
+            begin = selectors.to_ms(timezone.now()) - selectors.HOUR_MS
+            found = CheckResult.objects.filter(num=row.num, at__gte=begin).order_by("at").values_list("at", "latency_ms", "status")[:2000]
+            points = [[at / 1000, ms if status != 3 else None, None, int(status == 3)] for at, ms, status in found]
+            return JsonResponse({"points": points, "gap": max(3 * row.interval_s, 30), "raw": True})
+        if span not in CHART_RANGES:
+            span = "24h"
+        buckets = selectors.response_times(row.num, span)
+        width = selectors.CHARTS[span][1] / 1000
+        points = [[one["at"] / 1000, one["mean_ms"], one["p95_ms"], one["down"]] for one in buckets]
+        return JsonResponse({"points": points, "gap": width * 2.5, "raw": False})
+
+    def detail_context(self, request: HttpRequest, row: Endpoint) -> dict[str, Any]:
+        """Return uptime, response times, the certificate and the last checks."""
+        days = list(reversed(selectors.daily_uptime(row.num, 90)))
+        results = list(CheckResult.objects.filter(num=row.num).order_by("-at")[:20])
+        headers = services.values_of(row)["headers"]
+        return {
+            "now": row.state,
+            "uptime": [(name, figure) for name, figure in selectors.uptime_figures(row.num).items() if name != "1h"],
+            "summary": selectors.latency_summary(row.num),
+            "days": daily_cells(days),
+            "certificate": _certificate(row),
+            "checks": [
+                {"at": selectors.from_ms(one.at), "status": NAMES[one.status], "phases": _phases(one), "one": one} for one in results
+            ],
+            "ranges": CHART_RANGES,
+            "times_url": self.path_to("times", row),
+            "header_names": sorted(headers),
+            "failed_since": since(row.state.failing_since) if row.state.failing_since else "",
+        }
+
+
+def _named(data: dict[str, Any]) -> dict[str, Any]:
+    values = {name: value for name, value in data.items() if name in DEFAULTS}
+    values["name"] = values["name"] or values["target"].split("://")[-1].rstrip("/")[:255]
+    return values
+
+
+def _phases(one: CheckResult) -> list[tuple[str, float]]:
+    named = (("DNS", one.dns_ms), ("connect", one.connect_ms), ("TLS", one.tls_ms), ("first byte", one.first_byte_ms))
+    return [(name, ms) for name, ms in named if ms is not None]
+
+
+def _certificate(row: Endpoint) -> dict[str, Any] | None:
+    kept = row.state.certificate
+    if not kept:
+        return None
+    found = dict(kept)
+    if kept.get("not_after"):
+        end = datetime.fromisoformat(kept["not_after"])
+        left = (end - timezone.now()).total_seconds() / 86400
+        warn = max(row.cert_warn_days or [0])
+        found["not_after"], found["days_left"] = end, int(left)
+        found["state"] = "expired" if left <= 0 else "failed" if kept.get("problem") else "expiring" if left <= warn else "valid"
+    else:
+        found["state"] = "failed"
+    return found
+
+
+navigate(WATCH, 20, "Endpoints", icon="language", url="admin:monitors_endpoint_changelist", code="endpoints:view")

@@ -1,0 +1,3 @@
+// The overview's live parts.
+import "./server.js";
+import "./monitors.js";

@@ -1,0 +1,49 @@
+// Times: relative ones age by themselves, exact ones are shown in the reader's zone; UTC and local are a hover away.
+
+export function since(then, now = Date.now()) {
+  const seconds = (now - then) / 1000;
+  if (seconds > -1 && seconds < 5) return "just now";
+  const size = Math.abs(seconds);
+  let text = `${Math.floor(size)} s`;
+  for (const [unit, name] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
+    if (size >= unit) {
+      text = `${Math.floor(size / unit)} ${name}`;
+      break;
+    }
+  }
+  return seconds > 0 ? `${text} ago` : `in ${text}`;
+}
+
+const pad = (number) => String(number).padStart(2, "0");
+
+export function utc(moment) {
+  return `${moment.toISOString().slice(0, 19).replace("T", " ")} UTC`;
+}
+
+export function local(moment) {
+  const date = `${moment.getFullYear()}-${pad(moment.getMonth() + 1)}-${pad(moment.getDate())}`;
+  return `${date} ${pad(moment.getHours())}:${pad(moment.getMinutes())}:${pad(moment.getSeconds())}`;
+}
+
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "local";
+
+export function refresh(root = document) {
+  for (const node of root.querySelectorAll("time[data-ago], time[data-exact]")) {
+    const moment = new Date(node.getAttribute("datetime"));
+    if (Number.isNaN(moment.getTime())) continue;
+    if ("ago" in node.dataset) {
+      const text = since(moment.getTime());
+      if (node.textContent !== text) node.textContent = text;
+    } else if (!node.dataset.shown) {
+      node.textContent = local(moment);
+      node.dataset.shown = "1";
+    }
+    if (!node.dataset.titled) {
+      node.title = zone === "UTC" ? utc(moment) : `${utc(moment)}\n${local(moment)} ${zone}`;
+      node.dataset.titled = "1";
+    }
+  }
+}
+
+refresh();
+setInterval(() => refresh(), 1000);
