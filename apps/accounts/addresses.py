@@ -66,8 +66,8 @@ _listening = False
 def is_address_allowed(address: str) -> bool:
     """Return whether the address may speak to us; the rules are at most a second old.
 
-    This machine itself always may, so that health checks go on and somebody can come back in. A rule set that would keep
-    its author out is refused when it is written, loopback or not.
+    This machine itself always may, so that health checks go on and somebody can come back in. A rule set that would
+    keep its author out is refused when it is written, loopback or not.
     """
     parsed = parse_address(address)
     if parsed is None or parsed.is_loopback:

@@ -13,7 +13,7 @@ class AccountsConfig(AppConfig):
     label = "accounts"
 
     def ready(self) -> None:
-        from apps.accounts import addresses, events, first_start, policies, tasks  # noqa: F401
+        from apps.accounts import addresses, console, events, first_start, policies, tasks  # noqa: F401
 
         post_migrate.connect(_sync_roles, sender=self)
 

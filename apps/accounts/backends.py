@@ -11,8 +11,8 @@ from apps.accounts.models import User
 class AccountBackend(BaseBackend):
     """Finds the user of a session.
 
-    It authenticates nobody: logins go through `services.login`, where failures are counted and the second factor is asked
-    for. A form of Django's or of a package that calls `authenticate()` is no way around that.
+    It authenticates nobody: logins go through `services.login`, where failures are counted and the second factor is
+    asked for. A form of Django's or of a package that calls `authenticate()` is no way around that.
     """
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> User | None:

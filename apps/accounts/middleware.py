@@ -70,7 +70,8 @@ class AllowedOriginsMiddleware:
         else:
             response = self.get_response(request)
             response["Access-Control-Expose-Headers"] = (
-                "ETag, Link, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID, X-Total-Count"
+                "ETag, Link, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID, "
+                "X-Total-Count"
             )
         response["Access-Control-Allow-Origin"] = origin
         patch_vary_headers(response, ["Origin"])

@@ -53,8 +53,8 @@ def includes(held: frozenset[str], wanted: frozenset[str]) -> bool:
 def principal_of_key(key: ApiKey) -> Principal:
     """Return a program as a caller: the key's rights, cut to what its owner has now.
 
-    The key of an owner who owes a second factor has no rights; one bound to a server may still push its samples, so that
-    a stricter policy does not blind the monitoring.
+    The key of an owner who owes a second factor has no rights; one bound to a server may still push its samples, so
+    that a stricter policy does not blind the monitoring.
     """
     held = key.owner.permission_codes()
     restriction = ""

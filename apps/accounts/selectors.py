@@ -32,7 +32,7 @@ def user_by_id(user_id: Any) -> User:
 
 
 def find_user_by_login(name: str) -> User | None:
-    """Return the user of a user name or email, letters' case aside; an email comes before a user name that looks like it."""
+    """Return the user of a user name or email, letters' case aside; an email comes before a like user name."""
     name = name.strip()
     if not name:
         return None

@@ -27,7 +27,7 @@ def prune_sessions(limit: int) -> int:
 
 
 def prune_credentials(limit: int) -> int:
-    """Delete expired browser sessions, tickets, reset links and failures, at most `limit` of each; returns the most of one."""
+    """Delete expired browser sessions, tickets, links and failures, at most `limit` of each; returns the most."""
     now = timezone.now()
     return max(
         _delete(BrowserSession.objects.filter(expire_date__lt=now), limit),

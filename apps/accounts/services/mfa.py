@@ -161,7 +161,8 @@ def disable(*, password: str, code: str, address: str, actor: Principal) -> None
     """Switch the caller's second factor off.
 
     Raises:
-        Conflict: there is none (409). Invalid: password or code are wrong (422). TooMany: after repeated failures (429).
+        Conflict: there is none (409). Invalid: password or code are wrong (422).
+        TooMany: after repeated failures (429).
 
     Emits: user.mfa_disabled.
     Source: contract, POST /auth/mfa/disable.

@@ -61,7 +61,7 @@ def request_reset(*, email: str) -> bool:
         emit("user.password_reset_requested", subject=subject_of(user), actor=_as_actor(user), data=facts_of(user))
         installation = runtime_settings.get("general.installation_name")
         text = TEXT.format(
-            username=user.username, installation=installation, link=f"{settings.PUBLIC_URL}/admin/reset/{token}"
+            username=user.username, installation=installation, link=f"{settings.PUBLIC_URL}/admin/reset/{token}/"
         )
         for _, send in mailers.items():
             send(user.email or "", f"New password for {installation}", text)
@@ -81,7 +81,7 @@ def _open(token: str) -> QuerySet[PasswordReset]:
 
 
 def complete_reset(*, token: str, new_password: str, address: str) -> User:
-    """Set the password of the user whose link it is. All sessions end and the lockout is lifted; the second factor stays.
+    """Set the password of the user whose link it is; sessions end, the lockout is lifted, the second factor stays.
 
     Raises:
         NotFound: the link is unknown, used or expired (404). Invalid: the policy refuses the password (422).

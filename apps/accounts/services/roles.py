@@ -98,7 +98,8 @@ def update_role(
         after = {"description": role.description, "permissions": role.permissions}
         if after != before:
             role.save(update_fields=["description", "permissions"])
-            require_admin_remains()
+            if "*" in before["permissions"]:
+                require_admin_remains()
             emit(
                 "role.updated",
                 subject=Subject("role", name, name),

@@ -62,7 +62,7 @@ def issue_tokens(session: Session) -> TokenPair:
 
 
 def refresh_session(*, refresh: str) -> tuple[Session, TokenPair]:
-    """Change a refresh token for a new pair. A token used a second time ends its session: one of the two users stole it.
+    """Change a refresh token for a new pair. One used a second time ends its session: one of its two users stole it.
 
     Raises:
         Unauthenticated: forged, expired, used before, or the session has ended (401).

@@ -152,8 +152,10 @@ def update_user(
             }
             after = {key: value for key, value in cleaned.items() if before[key] != value}
             if after:
+                was_admin = not user.disabled and "*" in user.permission_codes()
                 _apply(user, after, before=before, actor=actor)
-                require_admin_remains()
+                if was_admin and not {"roles", "disabled"}.isdisjoint(after):
+                    require_admin_remains()
     except IntegrityError as error:
         raise Conflict("This email is taken.", code="user_exists") from error
     return user_by_id(user_id)

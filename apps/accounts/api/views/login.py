@@ -17,7 +17,7 @@ from apps.core.api.views import ApiView, clean
 
 
 class PublicView(ApiView):
-    """A view for callers who are nobody yet: a stale credential in the header does not matter, the address is limited."""
+    """A view for callers who are nobody yet: a stale credential does not matter, the address is limited."""
 
     authentication_classes: ClassVar[list[Any]] = []
     codes: ClassVar[dict[str, str]] = {"post": PUBLIC}

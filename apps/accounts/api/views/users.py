@@ -10,7 +10,8 @@ from apps.accounts.api import serializers
 from apps.accounts.api.filters import UserFilter
 from apps.accounts.models import Role, User
 from apps.accounts.permissions import VIEWER
-from apps.accounts.selectors import user_by_id, users as all_users
+from apps.accounts.selectors import user_by_id
+from apps.accounts.selectors import users as all_users
 from apps.accounts.services import passwords, roles, users
 from apps.core.api.pagination import EnvelopePagination
 from apps.core.api.views import ApiView, ApiViewSet, clean, expected_revision, idempotent, with_etag

@@ -14,7 +14,7 @@ from apps.core.principals import system
 
 
 class Command(BaseCommand):
-    """Sets a new password, ends the sessions, lifts the lockout; on request enables the user and removes the second factor."""
+    """Sets a new password, ends the sessions, lifts the lockout; on request removes the second factor, too."""
 
     help = (
         "Set a new password for a user, end their sessions and lift the lockout. A generated password is printed once."
