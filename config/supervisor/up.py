@@ -64,8 +64,8 @@ def _start(supervisor: Supervisor, here: installation.Installation, known: relea
     redis_url, redis_spec, sock = _redis(here)
     environment = installation.child_environment(here, redis_url=redis_url)
     checkout = _release(here)
-    unchanged = known is not None and known.fingerprint == checkout.fingerprint
     older = known is not None and (known.version, known.migrations) != (checkout.version, checkout.migrations)
+    unchanged = known is not None and not older and known.fingerprint == checkout.fingerprint
     if known is not None and older and here.database is not None and here.database.exists():
         copy = release.back_up(here.database, into=here.data_dir / "backups", label=known.version)
         say(f"Migrating from version {known.version}; the database as it was is {copy}.")
@@ -136,6 +136,7 @@ def _prepare(supervisor: Supervisor, here: installation.Installation, environmen
             env=environment,
             cwd=installation.BASE_DIR,
             restart=False,
+            on_terminal=False,  # what it refuses is said once, as the reason why nothing starts
             secret_answer=True,  # it holds the first admin's password
         )
     )

@@ -27,7 +27,7 @@ def log_in(port: int, admin: Admin) -> str:
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """One installation for the tests that leave it running."""
+    """One installation for all tests; each leaves it running as it found it."""
     with Installation(data_dir=tmp_path_factory.mktemp("up") / "data") as running:
         yield running
 
@@ -69,67 +69,63 @@ def test_second_start_on_the_folder_says_that_it_runs(installation: Installation
     assert answers(installation.port)
 
 
-def test_killed_supervisor_leaves_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:
-    with Installation(data_dir=tmp_path / "data") as running:
-        pids = [running.pid(part) for part in ("redis", "web", "worker")]
-        admin = running.admin
-        assert admin is not None
-        running.kill9("supervisor")
-        running.start()  # at once: it waits for what the killed one left
-        assert not any(map(is_alive, pids))
-        assert log_in(running.port, admin)
-        running.kill9("supervisor")
-        running.assert_nothing_left()
+def test_killed_supervisor_leaves_nothing_and_the_next_start_goes_on(installation: Installation) -> None:
+    pids = [installation.pid(part) for part in ("redis", "web", "worker")]
+    installation.kill9("supervisor")
+    installation.start()  # at once: it waits for what the killed one left
+    assert not any(map(is_alive, pids))
+    assert installation.admin is not None
+    assert log_in(installation.port, installation.admin)
 
 
-def test_interrupt_ends_everything_and_exits_0(tmp_path: Path) -> None:
-    with Installation(data_dir=tmp_path / "data") as running:
-        running.stop(signal.SIGINT)
-        assert running.output().rstrip().endswith("Watchkeeper has stopped.")
+def test_interrupt_ends_everything_and_exits_0(installation: Installation) -> None:
+    installation.stop(signal.SIGINT)
+    assert installation.output().rstrip().endswith("Watchkeeper has stopped.")
+    installation.start()
+
+
+def test_older_folder_is_backed_up_before_it_is_migrated(installation: Installation) -> None:
+    file, backups = installation.data_dir / "version.json", installation.data_dir / "backups"
+    installation.stop()
+    version = json.loads(file.read_text())
+    assert version["version"] == VERSION
+    assert list(backups.iterdir()) == []
+    file.write_text(json.dumps({**version, "version": "0.0.1"}))
+    installation.start()
+    [copy] = backups.iterdir()
+    assert copy.name.startswith("before-0.0.1-")
+    assert str(copy) in installation.output()
+    assert json.loads(file.read_text())["version"] == VERSION
+
+
+def test_wrong_vault_key_is_one_sentence_and_exit_1(installation: Installation) -> None:
+    installation.stop()
+    key = installation.data_dir / "keys" / "vault_key"
+    right = key.read_text()
+    key.write_text("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+    done = subprocess.run(
+        installation.command, cwd=installation.cwd, env=installation.environment, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    key.write_text(right)
+    installation.start()
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "key" in done.stderr
 
 
 def test_stop_during_the_start_leaves_nothing(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    running = Installation(data_dir=data_dir)
+    starting = Installation(data_dir=data_dir)
     process = subprocess.Popen(
-        running.command, cwd=running.cwd, env=running.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        starting.command,
+        cwd=starting.cwd,
+        env=starting.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
     )
     wait_for((data_dir / "run" / "prepare.pid").exists, what="the start of prepare")
     process.terminate()
     assert process.wait(30) == 0
     assert processes_of(str(data_dir)) == {}
-
-
-def test_older_folder_is_backed_up_before_it_is_migrated(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
-    with Installation(data_dir=data_dir) as running:
-        running.stop()
-        version = json.loads((data_dir / "version.json").read_text())
-        assert version["version"] == VERSION
-        assert list((data_dir / "backups").iterdir()) == []
-        (data_dir / "version.json").write_text(json.dumps({**version, "version": "0.0.1"}))
-        running.start()
-        [copy] = (data_dir / "backups").iterdir()
-        assert copy.name.startswith("before-0.0.1-")
-        assert str(copy) in running.output()
-        assert json.loads((data_dir / "version.json").read_text()) == version
-
-
-def test_wrong_vault_key_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
-    with Installation(data_dir=data_dir) as running:
-        running.stop()
-        key = data_dir / "keys" / "vault_key"
-        right = key.read_text()
-        key.write_text("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
-        done = subprocess.run(
-            running.command, cwd=running.cwd, env=running.environment, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 1
-        assert done.stdout == ""
-        assert done.stderr.count("\n") == 1, done.stderr
-        assert "key" in done.stderr
-        running.assert_nothing_left()
-        key.write_text(right)
-        running.start()
