@@ -17,7 +17,7 @@ from django.db import connection
 from apps.core.api.exceptions import render
 from apps.core.asgi.types import Receive, Scope, Send
 from apps.core.errors import DomainError, Unavailable
-from apps.fleet.services.samples import MOST_A_PUSH, Outcome, Push, accept_samples, byte_budget
+from apps.fleet.services.samples import MOST_A_PUSH, Outcome, Push, accept_samples
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class SampleApplication:
             await asyncio.wait([self._writing])
         if self._writer is not None:
             writer, self._writer = self._writer, None
-            await asyncio.get_running_loop().run_in_executor(writer, connection.close)
+            await asyncio.get_running_loop().run_in_executor(writer, _disconnect)
             writer.shutdown(wait=False)
 
     async def _accept(self, server: str, key: str, receive: Receive) -> Outcome:
@@ -77,11 +77,10 @@ class SampleApplication:
             if not message.get("more_body"):
                 break
         body = b"".join(parts)
-        byte_budget.take(key[:11], len(body))
         if self._waiting_bytes > WAITING_BYTES_MOST:
             raise Unavailable("Too many samples wait for the disk; send them again.")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append((Push(server, body, key=key), len(body), future))
+        self._waiting.append((Push(server, body, key=key, size=len(body)), len(body), future))
         self._waiting_bytes += len(body)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(self._write_all())
@@ -132,6 +131,10 @@ def _key_of(scope: Scope) -> str | None:
         elif name == b"content-encoding":
             return None
     return key or None
+
+
+def _disconnect() -> None:
+    connection.close()  # the connection of the thread that runs this
 
 
 def _store(pushes: list[Push]) -> list[Outcome]:

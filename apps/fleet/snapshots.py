@@ -266,7 +266,7 @@ def _read_network(
     network: dict[str, Any], figures: dict[str, float | int | None], counters: dict[str, int]
 ) -> list[list[Any]]:
     interfaces: list[list[Any]] = []
-    outer = []
+    outer: list[list[Any]] = []
     for entry in _entries(network, "interfaces"):
         name = _text(entry, "name")
         row = [
@@ -318,7 +318,7 @@ def _read_temperature(temperature: dict[str, Any], figures: dict[str, float | in
     hottest = None
     for sensor in _entries(temperature, "sensors"):
         value = sensor.get("value")
-        if type(value) in (int, float) and math.isfinite(value) and -100 < value < 1000:
+        if isinstance(value, int | float) and math.isfinite(value) and -100 < value < 1000:
             hottest = value if hottest is None else max(hottest, value)
     figures["temperature"] = hottest
 

@@ -17,7 +17,7 @@ from apps.fleet.models import DirtyBucket, Rollup1d, Rollup1h, Rollup1m, Rollup5
 from apps.fleet.retention import LEVELS, MINUTE, RAW, prune_level
 from apps.fleet.services import delete_server, roll_up
 from tests.factories.accounts import client_as
-from tests.factories.fleet import iso, make_server, now_ms, push, snapshot
+from tests.factories.fleet import iso, make_server, now_ms, push
 
 pytestmark = pytest.mark.django_db
 MIN, HOUR = 60_000, 3_600_000
@@ -214,7 +214,9 @@ def test_every_level_has_a_keep_setting_and_is_telemetry() -> None:
 
 
 def test_buckets_that_late_samples_may_still_dirty_are_not_pruned() -> None:
-    runtime_settings.change_settings(values={"retention.samples_raw": "10d", "retention.samples_1m": "1d"}, actor=system("test"))
+    runtime_settings.change_settings(
+        values={"retention.samples_raw": "10d", "retention.samples_1m": "1d"}, actor=system("test")
+    )
     runtime_settings.forget()
     server, now = make_server(), now_ms()
     push(server, short(now - 9 * 24 * HOUR, 1.0))

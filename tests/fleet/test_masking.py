@@ -12,7 +12,10 @@ from apps.fleet.masking import LONGEST, mask_command
         (["app", "--password", "hunter2", "-v"], "app --password *** -v"),
         (["app", "--api-key", "abc", "--name", "x"], "app --api-key *** --name x"),
         (["env", "DB_PASSWORD=hunter2", "app"], "env DB_PASSWORD=*** app"),
-        (["java", "-Djavax.net.ssl.keyStorePassword=x y", "-jar", "a.jar"], "java -Djavax.net.ssl.keyStorePassword=*** -jar a.jar"),
+        (
+            ["java", "-Djavax.net.ssl.keyStorePassword=x y", "-jar", "a.jar"],
+            "java -Djavax.net.ssl.keyStorePassword=*** -jar a.jar",
+        ),
         (["psql", "postgres://me:hunter2@db:5432/x"], "psql postgres://me:***@db:5432/x"),
         (["curl", "-H", "Authorization: Bearer abc.def", "http://x"], "curl -H Authorization: Bearer *** http://x"),
         (["curl", "-u", "me:hunter2", "http://x/?token=abc&a=1"], "curl -u *** http://x/?token=***&a=1"),

@@ -32,7 +32,14 @@ def test_snapshot_pushed_is_stored_once_however_often_it_is_sent() -> None:
     row = Sample.objects.get()
     assert (row.num, row.at) == (server.num, at)
     assert (row.cpu, row.memory, row.disk, row.inodes, row.swap) == (33.0, 25.0, 70.0, 25.0, 10.0)
-    assert (row.load1, row.cores, row.temperature, row.connections, row.processes, row.uptime) == (0.5, 4, 55.0, 12, 3, 86400)
+    assert (row.load1, row.cores, row.temperature, row.connections, row.processes, row.uptime) == (
+        0.5,
+        4,
+        55.0,
+        12,
+        3,
+        86400,
+    )
 
 
 def test_short_form_is_taken_and_given_back() -> None:
@@ -137,7 +144,17 @@ def test_batch_of_many_keys_answers_each_push_for_itself() -> None:
         Push("mine", snapshot(at + 7), key=secret[:-1] + "x"),
     ]
     outcomes = accept_samples(pushes)
-    assert [one.error.status if one.error else one.accepted for one in outcomes] == [1, 401, 403, 401, 403, 404, 1, 400, 401]
+    assert [one.error.status if one.error else one.accepted for one in outcomes] == [
+        1,
+        401,
+        403,
+        401,
+        403,
+        404,
+        1,
+        400,
+        401,
+    ]
     assert list(Sample.objects.order_by("at").values_list("at", flat=True)) == [at, at + 6]
     key.refresh_from_db()
     assert key.last_used_at is not None
@@ -185,7 +202,9 @@ def test_snapshot_that_is_far_too_large_is_refused() -> None:
 
 def test_whole_process_table_goes_into_its_own_row() -> None:
     server = make_server()
-    table = [{"pid": n, "name": f"p{n}", "user": "root", "cpu": float(n), "memory": 1.0, "state": "S"} for n in range(1, 30)]
+    table = [
+        {"pid": n, "name": f"p{n}", "user": "root", "cpu": float(n), "memory": 1.0, "state": "S"} for n in range(1, 30)
+    ]
     push(server, snapshot(processes={"total": 29, "topByCpu": [], "topByMemory": [], "all": table}))
     assert ProcessTable.objects.count() == 1
     assert "all" not in (selectors.latest_snapshot(server) or {})["processes"]
@@ -207,7 +226,11 @@ def test_first_sample_brings_the_server_online_and_silence_takes_it_off() -> Non
     state.refresh_from_db()
     assert state.status == "offline" and state.offline_since is not None
     event = Event.objects.get(name="server.offline")
-    assert event.level == "critical" and event.data["last_seen"] is not None and event.audience["server_id"] == str(server.id)
+    assert (
+        event.level == "critical"
+        and event.data["last_seen"] is not None
+        and event.audience["server_id"] == str(server.id)
+    )
     # What is known stays readable, and says that it is not of now.
     assert selectors.latest_snapshot(server) is not None
     assert [one.is_online for one in selectors.latest_values()] == [False]
@@ -283,7 +306,8 @@ def test_push_while_the_disk_is_full_is_refused_and_state_still_written(monkeypa
 
 
 def test_live_events_carry_the_figures_and_the_snapshot_while_followed(
-    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks,  # type: ignore[no-untyped-def]
 ) -> None:
     import jsonschema
 

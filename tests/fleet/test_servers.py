@@ -21,7 +21,12 @@ def test_server_created_gets_slug_from_name_and_unknown_status() -> None:
     answer = client_as("operator").post("/api/v1/servers", {"name": "Web Ümläut 1", "tags": ["web", "eu"]})
     assert answer.status_code == 201
     body = answer.json()
-    assert (body["slug"], body["agent_id"], body["status"], body["health_status"]) == ("web-umlaut-1", "web-umlaut-1", "unknown", "unknown")
+    assert (body["slug"], body["agent_id"], body["status"], body["health_status"]) == (
+        "web-umlaut-1",
+        "web-umlaut-1",
+        "unknown",
+        "unknown",
+    )
     assert (body["port"], body["tags"], body["last_seen"]) == (22, ["eu", "web"], None)
     assert answer["ETag"]
     event = Event.objects.get(name="server.created")
@@ -38,7 +43,9 @@ def test_reserved_word_as_name_does_not_become_the_slug(name: str) -> None:
     assert make_server(name).slug == f"{name}-2"
 
 
-@pytest.mark.parametrize("slug", ["local", "pending", "With Blank", "-x", "a" * 65, "0198c0de-0000-7000-8000-000000000000"])
+@pytest.mark.parametrize(
+    "slug", ["local", "pending", "With Blank", "-x", "a" * 65, "0198c0de-0000-7000-8000-000000000000"]
+)
 def test_slug_of_a_wrong_form_is_refused(slug: str) -> None:
     with pytest.raises(Invalid):
         make_server("x", slug=slug)
@@ -75,13 +82,23 @@ def test_either_slug_or_id_names_the_server_everywhere() -> None:
 
 def test_unknown_server_is_not_found() -> None:
     client = client_as("viewer")
-    for path in ("servers/nope", "metrics/nope", "metrics/nope/history", "history", "processes", "processes/1", "export/metrics"):
+    for path in (
+        "servers/nope",
+        "metrics/nope",
+        "metrics/nope/history",
+        "history",
+        "processes",
+        "processes/1",
+        "export/metrics",
+    ):
         assert client.get(f"/api/v1/{path}").status_code == 404, path
 
 
 def test_partial_change_keeps_the_rest_and_tells_before_and_after() -> None:
     server = make_server("web", host="10.0.0.1", tags=["a"])
-    answer = client_as("operator").put(f"/api/v1/servers/{server.slug}/", {"host": "10.0.0.2", "tags": ["b"], "unknown": 1})
+    answer = client_as("operator").put(
+        f"/api/v1/servers/{server.slug}/", {"host": "10.0.0.2", "tags": ["b"], "unknown": 1}
+    )
     assert answer.status_code == 200
     assert (answer.json()["name"], answer.json()["host"], answer.json()["revision"]) == ("web", "10.0.0.2", 2)
     event = Event.objects.get(name="server.updated")
@@ -158,21 +175,32 @@ def test_list_needs_the_same_few_queries_for_many_servers() -> None:
         while Server.objects.count() < total:
             push(make_server(tags=["x", "y"]), snapshot())
         client.get("/api/v1/servers")
-        with CaptureQueriesContext(connection, ) as queries:
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
             assert len(client.get("/api/v1/servers?page_size=1000").json()) == total
         counts.append(len([q for q in queries.captured_queries if "fleet_" in q["sql"] or "core_tag" in q["sql"]]))
     assert counts == [3, 3]
 
 
 @pytest.mark.parametrize(
-    ("role", "read", "write"), [("anonymous", 401, 401), ("viewer", 200, 403), ("operator", 200, 201), ("admin", 200, 201)]
+    ("role", "read", "write"),
+    [("anonymous", 401, 401), ("viewer", 200, 403), ("operator", 200, 201), ("admin", 200, 201)],
 )
 def test_access_is_as_the_contract_says(role: str, read: int, write: int) -> None:
     server = make_server("web")
     push(server, snapshot())
     client = client_as(role)
-    for path in ("servers", "servers/web", "metrics/web", "metrics/web/history", "history?agent_id=web", "processes?agent_id=web",
-                 "processes/10?agent_id=web", "export/metrics?agent_id=web"):
+    for path in (
+        "servers",
+        "servers/web",
+        "metrics/web",
+        "metrics/web/history",
+        "history?agent_id=web",
+        "processes?agent_id=web",
+        "processes/10?agent_id=web",
+        "export/metrics?agent_id=web",
+    ):
         assert client.get(f"/api/v1/{path}").status_code == read, path
     assert client.post("/api/v1/servers", {"name": "new"}).status_code == write
     assert client.put("/api/v1/servers/web", {"description": "x"}).status_code == (200 if write == 201 else write)
@@ -194,4 +222,6 @@ def test_key_bound_to_a_server_sees_that_server_alone() -> None:
 
 
 def test_find_server_without_a_name_is_this_host() -> None:
-    assert find_server(None, principal("viewer", make_user("viewer"))).slug == "local" if ensure_local_server() else False
+    assert (
+        find_server(None, principal("viewer", make_user("viewer"))).slug == "local" if ensure_local_server() else False
+    )

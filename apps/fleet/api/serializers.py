@@ -114,18 +114,18 @@ class MetricsSerializer(serializers.Serializer[Any]):
     timestamp = serializers.DateTimeField()
 
 
-class RefusedSerializer(serializers.Serializer[Any]):
+class RefusedSampleSerializer(serializers.Serializer[Any]):
     """A sample that was not taken."""
 
     index = serializers.IntegerField()
     reason = serializers.CharField()
 
 
-class AcceptedSerializer(serializers.Serializer[Any]):
+class PushResultSerializer(serializers.Serializer[Any]):
     """What became of a push."""
 
     accepted = serializers.IntegerField()
-    refused = RefusedSerializer(many=True)
+    refused = RefusedSampleSerializer(many=True)
 
 
 class RangeSerializer(serializers.Serializer[Any]):
@@ -170,7 +170,7 @@ class _HistoryBase(serializers.Serializer[Any]):
     server_id = serializers.UUIDField()
     agent_id = serializers.CharField()
     resolution = serializers.CharField()
-    data = HistoryPointSerializer(many=True)
+    data = HistoryPointSerializer(many=True)  # type: ignore[assignment]
     next = serializers.CharField(allow_null=True, help_text="Address of the next page.")
 
 

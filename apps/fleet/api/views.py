@@ -19,10 +19,10 @@ from apps.core.errors import Invalid, NotFound
 from apps.fleet import selectors, services
 from apps.fleet.api.filters import ServerFilter
 from apps.fleet.api.serializers import (
-    AcceptedSerializer,
     MetricsSerializer,
     ProcessListSerializer,
     ProcessSerializer,
+    PushResultSerializer,
     ServerHistorySerializer,
     ServerSerializer,
     ServerWriteSerializer,
@@ -31,7 +31,6 @@ from apps.fleet.api.shapes import as_csv, as_json, in_threads, point_body
 from apps.fleet.models import Server
 from apps.fleet.retention import BY_NAME
 from apps.fleet.selectors.history import AUTO, MOST_POINTS
-from apps.fleet.services.samples import byte_budget
 
 _AGENT = OpenApiParameter("agent_id", OpenApiTypes.STR, description="Slug or id of the server; default `local`.")
 _RESOLUTION = OpenApiParameter(
@@ -173,7 +172,7 @@ class MetricsView(ApiView):
         ),
         parameters=[_SERVER_ID],
         request={"application/json": {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}},
-        responses={202: AcceptedSerializer},
+        responses={202: PushResultSerializer},
         examples=[
             OpenApiExample(
                 "Short form",
@@ -195,8 +194,8 @@ class MetricsView(ApiView):
         Source: contract row POST /metrics/{server_id}.
         """
         principal = self.principal()
-        byte_budget.take(principal.pk, int(request.META.get("CONTENT_LENGTH") or 0))
-        outcome = services.accept_samples([services.Push(server_id, request.data, principal=principal)])[0]
+        size = int(request.META.get("CONTENT_LENGTH") or 0)
+        outcome = services.accept_samples([services.Push(server_id, request.data, principal=principal, size=size)])[0]
         if outcome.error:
             raise outcome.error
         return Response(outcome.body(), status=202)

@@ -203,7 +203,10 @@ def _usage(before: tuple[float, float], after: tuple[float, float]) -> float:
 
 
 def _frequencies() -> list[float | None]:
-    found = psutil.cpu_freq(percpu=True) if hasattr(psutil, "cpu_freq") else None
+    try:
+        found = psutil.cpu_freq(percpu=True) if hasattr(psutil, "cpu_freq") else None
+    except (OSError, NotImplementedError):
+        found = None
     return [round(one.current, 1) if one.current else None for one in found or []]
 
 

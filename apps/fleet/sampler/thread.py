@@ -49,6 +49,7 @@ class LocalSampler(threading.Thread):
             while not self._stop_asked.is_set():
                 if time.monotonic() >= due:
                     self._guarded_sample()
+                    close_old_connections()
                     due = max(due + self._interval(), time.monotonic() + 0.2)
                 # Woken by a changed interval; looks by itself each two seconds, for the time without Redis.
                 self._wake.wait(min(2.0, max(0.05, due - time.monotonic())))
@@ -75,8 +76,6 @@ class LocalSampler(threading.Thread):
                 self._say(self.sample())
         except Exception:
             log.exception("sampling this host failed")
-        finally:
-            close_old_connections()
 
     def _hold(self) -> bool:
         now = time.monotonic()

@@ -52,7 +52,7 @@ def process_table(server: Server, *, sort: str = "cpu", search: str = "") -> tup
             if needle == str(process.get("pid"))
             or any(needle in str(process.get(key) or "").lower() for key in ("name", "cmdline", "user"))
         ]
-    table.sort(key=lambda process: (-_figure(process, sort), str(process.get("pid"))))
+    table.sort(key=lambda process: (-_figure(process, sort), -_figure(process, "rss"), str(process.get("pid"))))
     return table, at
 
 

@@ -84,7 +84,7 @@ def mark_silent_servers(*, now: datetime | None = None, but: QuerySet[ServerStat
 def note_alert(*, server_id: UUID | str, alert_id: str, level: str, is_open: bool) -> None:
     """Follow the alerts about a server; its health is the worst level of those that are open."""
     with transaction.atomic():
-        state = ServerState.objects.select_for_update().filter(pk=server_id).first()
+        state = ServerState.objects.select_for_update().filter(server_id=server_id).first()
         if state is None:
             return
         alerts: dict[str, Any] = dict(state.open_alerts)
@@ -112,6 +112,6 @@ def follow_server(*, server_id: UUID | str, seconds: float = 60) -> None:
     """
     now_ms = time.time_ns() // 1_000_000
     until = now_ms + int(seconds * 1000)
-    ServerState.objects.filter(pk=server_id, followed_until__lt=now_ms + int(seconds * 500)).update(
+    ServerState.objects.filter(server_id=server_id, followed_until__lt=now_ms + int(seconds * 500)).update(
         followed_until=until
     )

@@ -6,7 +6,7 @@ transaction that writes, so a revoked key or a removed server is refused at once
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -52,12 +52,14 @@ class Push:
         body: JSON as it came, or already parsed.
         key: API key to authenticate inside the transaction; or
         principal: who was authenticated before.
+        size: bytes of the body, counted against the sender's minute.
     """
 
     server: str
     body: bytes | Any
     key: str = ""
     principal: Principal | None = None
+    size: int = 0
     readings: list[tuple[int, Reading]] = field(default_factory=list)
 
 
@@ -82,7 +84,7 @@ class _ByteBudget:
         self._sent: dict[str, int] = {}
 
     def take(self, who: str, size: int) -> None:
-        """Count `size` bytes.
+        """Count `size` bytes; it reads a setting, so never call it from an event loop.
 
         Raises:
             TooMany: the minute's budget is used up (429).
@@ -107,7 +109,8 @@ def accept_samples(pushes: Sequence[Push]) -> list[Outcome]:
 
     Returns:
         One outcome a push, in their order; a push that is refused as a whole carries its error: 400 (no JSON), 401
-        (key), 403 (not the key's server), 404 (server), 413, 422 (no sample, too many), 503 (disk full).
+        (key), 403 (not the key's server), 404 (server), 413 (too many samples), 422 (no sample), 429 (too many bytes),
+        503 (disk full).
 
     Emits: server.online; live server.sample, server.snapshot where somebody follows it.
     """
@@ -130,6 +133,7 @@ def accept_samples(pushes: Sequence[Push]) -> list[Outcome]:
 
 
 def _read(push: Push, outcome: Outcome, now_ms: int, oldest: int) -> None:
+    byte_budget.take(push.key[:11] or (push.principal.pk if push.principal else ""), push.size)
     body = push.body
     if isinstance(body, bytes):
         try:
@@ -204,7 +208,9 @@ def _lock_states(refs: set[str]) -> dict[str, ServerState]:
     return found
 
 
-def _authorise(push: Push, callers: dict[str, Principal | DomainError], states: dict[str, ServerState]) -> ServerState:
+def _authorise(
+    push: Push, callers: Mapping[str, Principal | DomainError], states: Mapping[str, ServerState]
+) -> ServerState:
     caller = callers[push.key] if push.key else push.principal
     if isinstance(caller, DomainError):
         raise caller
@@ -334,7 +340,8 @@ def mark_dirty(level_ms: int, buckets: set[tuple[int, int]], now_ms: int) -> Non
 
 
 def _save_states(states: list[ServerState]) -> None:
-    fields = [ServerState._meta.get_field(name) for name in _STATE_COLUMNS]
+    by_name = {one.name: one for one in ServerState._meta.concrete_fields}
+    fields = [by_name[name] for name in _STATE_COLUMNS]
     rows = [
         [
             *(one.get_db_prep_save(getattr(state, one.attname), connection) for one in fields),
