@@ -5,7 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
-from apps.core import bell, runtime_settings
+from apps.core import bell, leases, runtime_settings
 from apps.core.events import declared, readers, sequencer  # noqa: F401
 from apps.core.events.readers import dispatch_all
 from apps.core.models import Event, IdempotencyRecord
@@ -13,6 +13,7 @@ from apps.core.pulse import sweep
 from apps.core.registries import Keep, keeps
 
 PRUNE_ROWS = 500
+PRUNE_EVERY_S = 300.0
 
 
 @sweep("core.spine", every_s=1, on_ring=bell.EVENTS, shared=True)
@@ -45,9 +46,11 @@ keeps.register("events", Keep("core_event", "retention.events", prune_events))
 
 @shared_task(name="core.prune", queue="work")
 def prune() -> None:
-    """Delete what is past its keep time, in short transactions, for at most 8 s."""
+    """Delete what is past its keep time, in short transactions, for at most 8 s. Its turn also shows that beat beats."""
     import time
 
+    if not leases.claim_turn("job:core.prune", every_s=PRUNE_EVERY_S):
+        return
     end = time.monotonic() + 8
     for _, keep in keeps.items():
         while time.monotonic() < end and keep.prune(PRUNE_ROWS) == PRUNE_ROWS:
