@@ -42,4 +42,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "PREPROCESSING_HOOKS": ["apps.core.api.schema.strip_optional_slash"],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    # Things that all have a `status`, each its own.
+    "ENUM_NAME_OVERRIDES": {
+        "AlertStatusEnum": "apps.alerts.models.Alert.Status",
+        "CheckStatusEnum": "apps.monitors.states.endpoints.CHECKED",
+        "EndpointStatusEnum": "apps.monitors.states.endpoints.STATUSES",
+        "HeartbeatStatusEnum": "apps.monitors.states.heartbeats.STATUSES",
+    },
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from apps.core.ids import new_id
 from apps.core.models import Event
 from apps.core.principals import system
 from apps.monitors.checks import CertificateSeen, CheckConfig, CheckOutcome
@@ -24,8 +25,6 @@ def make_endpoint(**values: Any) -> Endpoint:
 
 def make_config(**values: Any) -> CheckConfig:
     """Return a check's configuration without a row."""
-    from apps.core.ids import new_id
-
     given: dict[str, Any] = {
         "endpoint_id": new_id(), "num": 1, "revision": 1, "name": "Shop", "endpoint_type": "http",
         "target": "http://127.0.0.1:9/", "interval_s": 60, "timeout_s": 5.0, **values,
@@ -54,7 +53,9 @@ def record(
     return EndpointState.objects.get(num=endpoint.num)
 
 
-def record_all(endpoint: Endpoint, statuses: str, *, start: datetime | None = None, step_s: float = 60) -> EndpointState:
+def record_all(
+    endpoint: Endpoint, statuses: str, *, start: datetime | None = None, step_s: float = 60
+) -> EndpointState:
     """Record results given as letters: u(p), g (degraded), d(own), n (unknown)."""
     names = {"u": UP, "g": DEGRADED, "d": DOWN, "n": UNKNOWN}
     begin = start or timezone.now() - timedelta(seconds=step_s * len(statuses))

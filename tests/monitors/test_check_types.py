@@ -249,7 +249,8 @@ def test_tls_on_a_port_without_tls_is_down() -> None:
 
 def test_status_list_accepts_codes_classes_and_ranges() -> None:
     ranges = parse_status("2xx, 301,400-404")
-    assert [accepts(ranges, status) for status in (200, 299, 301, 302, 404, 405)] == [True, True, True, False, True, False]
+    accepted = [status for status in (200, 299, 301, 302, 404, 405) if accepts(ranges, status)]
+    assert accepted == [200, 299, 301, 404]
 
 
 @pytest.mark.parametrize("text", ["", "6xx", "20", "404-400", "ok", "200,,201", "099"])

@@ -101,7 +101,8 @@ def test_daily_uptime_without_data_is_null_and_not_zero() -> None:
 
 def test_daily_uptime_just_after_midnight_splits_the_days() -> None:
     now = datetime(2026, 5, 17, 0, 20, tzinfo=UTC)
-    insert_results(1, [(to_ms(now) - minutes * 60_000, "down" if minutes > 20 else "up", 5.0) for minutes in range(1, 60)])
+    minutes_ago = [(to_ms(now) - minutes * 60_000, minutes) for minutes in range(1, 60)]
+    insert_results(1, [(at, "down" if minutes > 20 else "up", 5.0) for at, minutes in minutes_ago])
     roll_up_all()
     today, yesterday = daily_uptime(1, 2, now)
     assert (today["down"], yesterday["down"]) == (0, 39)
@@ -139,7 +140,8 @@ def test_manual_result_is_not_counted() -> None:
 
 def test_uptime_of_many_takes_two_queries(django_assert_num_queries) -> None:  # type: ignore[no-untyped-def]
     for num in range(1, 6):
-        insert_results(num, [(to_ms(NOW) - hours * 3_600_000, "down" if hours < num else "up", 5.0) for hours in range(10)])
+        hours_ago = [(to_ms(NOW) - hours * 3_600_000, hours) for hours in range(10)]
+        insert_results(num, [(at, "down" if hours < num else "up", 5.0) for at, hours in hours_ago])
     roll_up_all()
     with django_assert_num_queries(2):
         assert uptime_24h(range(1, 7), NOW) == {1: 90, 2: 80, 3: 70, 4: 60, 5: 50}
@@ -257,7 +259,7 @@ def test_metrics_give_series_per_endpoint_only_where_asked() -> None:
     make_endpoint(name="new")
     collect = metric_collectors["endpoints"]
     [total] = list(collect(False))
-    assert dict((labels["status"], value) for labels, value in total[3])["down"] == 1
+    assert {labels["status"]: value for labels, value in total[3]}["down"] == 1
     families = {name: samples for name, _, _, samples in collect(True)}
     assert families["watchkeeper_endpoint_up"] == [
         ({"endpoint_id": str(endpoint.pk), "name": "Shop", "type": "http"}, 0)

@@ -73,6 +73,7 @@ class CheckOutcome:
     status_code: int | None = None
     error: str = ""
     certificate: CertificateSeen | None = None
+    is_timeout: bool = False
 
 
 class CheckType(Protocol):
@@ -160,4 +161,5 @@ def failed(error: NetError) -> CheckOutcome:
         phases=error.phases,
         error=error.message[:ERROR_LENGTH],
         certificate=certificate,
+        is_timeout=error.kind == "timeout",
     )

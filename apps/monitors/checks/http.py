@@ -33,7 +33,7 @@ class HttpCheck:
             target = parse_url(values["target"])
             net.check_url(values["target"], net.Purpose.PROBE)
             if target.username is not None:
-                found["target"] = "Put user name and password into the header Authorization; the target is shown to all."
+                found["target"] = "Put user name and password into the header Authorization; everybody sees the target."
         except net.NetError as error:
             found["target"] = error.message
         if values["method"] not in METHODS:

@@ -1,4 +1,4 @@
-"""Figures of endpoint monitors: uptime, sparklines, response times. Everything but the raw results comes from roll-ups."""
+"""Figures of endpoint monitors: uptime, sparklines, response times. All but the latest comes from roll-ups."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -41,8 +41,8 @@ class CheckRun:
 def next_on_grid(*, num: int, interval_s: int, after: datetime) -> datetime:
     """Return when an endpoint is due next.
 
-    The times form a grid of the interval whose phase is a hash of the number: nothing drifts, however long a check takes,
-    and the load is even.
+    The times form a grid of the interval whose phase is a hash of the number: nothing drifts, however long a check
+    takes, and the load is even.
     """
     phase = (num * _GOLDEN % 2**32) / 2**32 * interval_s
     steps = math.floor((after.timestamp() + _STEP_S - phase) / interval_s) + 1
@@ -77,7 +77,8 @@ class _State:
 _COLUMNS = (
     "num", "endpoint_id", "status", "since", "consecutive_failures", "consecutive_degraded", "consecutive_successes",
     "failing_since", "alert_level", "last_check_at", "recent", "certificate", "certificate_alert", "endpoint__revision",
-    "endpoint__name", "endpoint__target", "endpoint__failure_threshold", "endpoint__recovery_threshold", "endpoint__cert_warn_days",
+    "endpoint__name", "endpoint__target", "endpoint__failure_threshold", "endpoint__recovery_threshold",
+    "endpoint__cert_warn_days",
 )  # fmt: skip
 
 
@@ -245,19 +246,21 @@ def _rounded(value: float | None) -> float | None:
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
-# By hand: the ORM's bulk_create and bulk_update take ten times as long for as many columns, and this runs for every check.
+# By hand: the ORM's bulk_create and bulk_update take ten times as long for so many columns, and this runs for each
+# check.
 
 _STATE_SQL = """
 UPDATE {table} SET status = %s, since = %s, consecutive_failures = %s, consecutive_degraded = %s,
     consecutive_successes = %s, failing_since = %s, alert_level = %s, last_check_at = %s, next_check_at = %s,
-    last_response_time_ms = %s, last_status_code = %s, last_error = %s, recent = %s, lease_owner = '', lease_until = NULL
+    last_response_time_ms = %s, last_status_code = %s, last_error = %s, recent = %s,
+    lease_owner = '', lease_until = NULL
 WHERE num = %s
 """
 _RESULT_SQL = """
 INSERT INTO {table} (num, at, status, manual, latency_ms, dns_ms, connect_ms, tls_ms, first_byte_ms, status_code, error)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
-# DO UPDATE and not DO NOTHING: it locks the mark, so that a roll-up that takes it away meanwhile waits for these results.
+# DO UPDATE and not DO NOTHING: it locks the mark, so that a roll-up that takes it away waits for these results.
 _DIRTY_SQL = """
 INSERT INTO {table} (level, at, num) VALUES (%s, %s, %s)
 ON CONFLICT (level, at, num) DO UPDATE SET level = excluded.level

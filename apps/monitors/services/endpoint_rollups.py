@@ -1,7 +1,7 @@
 """Roll-ups of results: 5 minutes from raw results, hours from those, days from hours.
 
-Whatever writes a result marks its bucket dirty in the same transaction; a roll-up takes marks away, computes the buckets
-from the level below and marks the level above. So a late result is counted as well as any other, and none twice.
+Whatever writes a result marks its bucket dirty in the same transaction; a roll-up takes marks away, computes those
+buckets from the level below and marks the level above. So a late result counts as well as any other, and none twice.
 """
 
 from collections import defaultdict
@@ -148,7 +148,8 @@ def _computed(level: int, at: int, nums: list[int]) -> dict[int, Bucket]:
 
 
 _ROLLUP_SQL = """
-INSERT INTO {table} (num, at, up, degraded, down, unknown, latency_count, latency_sum, latency_min, latency_max, histogram)
+INSERT INTO {table} (num, at, up, degraded, down, unknown, latency_count, latency_sum, latency_min, latency_max,
+    histogram)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (num, at) DO UPDATE SET up = excluded.up, degraded = excluded.degraded, down = excluded.down,
     unknown = excluded.unknown, latency_count = excluded.latency_count, latency_sum = excluded.latency_sum,

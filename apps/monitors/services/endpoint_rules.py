@@ -153,7 +153,7 @@ def _clean_lists(clean: dict[str, Any], problems: dict[str, str]) -> None:
     days = clean["cert_warn_days"]
     if days is None:
         days = []
-    if not isinstance(days, list | tuple) or not all(isinstance(day, int) and not isinstance(day, bool) for day in days):
+    if not isinstance(days, list | tuple) or not all(type(day) is int for day in days):
         problems["cert_warn_days"] = "give a list of days, for example [30, 14, 7]"
     elif len(days) > 10 or any(not 1 <= day <= 365 for day in days):
         problems["cert_warn_days"] = "give at most ten days, each in 1..365"

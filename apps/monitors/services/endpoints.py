@@ -75,7 +75,9 @@ def update_endpoint(
     with transaction.atomic():
         endpoint = _locked(endpoint)
         if expected_revision is not None and endpoint.revision != expected_revision:
-            raise errors.PreconditionFailed("Somebody changed this since you read it; read it again and repeat your change.")
+            raise errors.PreconditionFailed(
+                "Somebody changed this since you read it; read it again and repeat your change."
+            )
         before = values_of(endpoint)
         wanted = {name: value for name, value in values.items() if name in DEFAULTS}
         if isinstance(wanted.get("headers"), Mapping):

@@ -12,16 +12,17 @@ DEGRADED = "degraded"
 DOWN = "down"
 PAUSED = "paused"
 
-STATUSES = (UNKNOWN, UP, DEGRADED, DOWN, PAUSED)
-_CHECKED = {UNKNOWN, UP, DEGRADED, DOWN}
+#: What a check can find.
+CHECKED = (UNKNOWN, UP, DEGRADED, DOWN)
+STATUSES = (*CHECKED, PAUSED)
 
 ENDPOINT = Transitions(
     "endpoint",
     {
-        UNKNOWN: {*_CHECKED, PAUSED},
-        UP: {*_CHECKED, PAUSED},
-        DEGRADED: {*_CHECKED, PAUSED},
-        DOWN: {*_CHECKED, PAUSED},
+        UNKNOWN: {*CHECKED, PAUSED},
+        UP: {*CHECKED, PAUSED},
+        DEGRADED: {*CHECKED, PAUSED},
+        DOWN: {*CHECKED, PAUSED},
         PAUSED: {UNKNOWN},
     },
 )

@@ -13,17 +13,21 @@ from django.utils import timezone
 from apps.core import bell, leases
 from apps.core.pulse import sweep
 from apps.core.runner import runner
-from apps.monitors.checks import CheckConfig, run_check
+from apps.monitors.checks import CheckConfig, CheckOutcome, run_check
 from apps.monitors.models import Endpoint, EndpointState
+from apps.monitors.pressure import LoopLag
 from apps.monitors.services.endpoint_configs import configs_of
 from apps.monitors.services.endpoint_results import CheckRun, record_results, release_checks
 from apps.monitors.services.endpoint_retention import drop_series
 from apps.monitors.services.endpoint_rollups import roll_up_results
+from apps.monitors.states.endpoints import DOWN, UNKNOWN
 
 LANE = "checks"
 IN_FLIGHT = 400
+EXCUSED_SHARE = 0.2  # of the time-out
 LEASE_MARGIN_S = 15  # beyond the time-out: writing the result
 
+lag = LoopLag()
 _lease_s, _lease_read_at = 75.0, 0.0
 
 
@@ -42,7 +46,7 @@ def sweep_endpoints() -> int:
     if not due.exists():  # so that an idle installation writes nothing
         return 0
     claimed = leases.claim(due, limit=free, owner=leases.owner(), seconds=_lease_seconds())
-    configs = configs_of((state.endpoint_id, state.revision) for state in claimed)
+    configs = configs_of((state.endpoint_id, state.revision) for state in claimed)  # type: ignore[attr-defined]
     for state in claimed:
         config = configs.get(state.endpoint_id)
         if config is not None:
@@ -52,15 +56,29 @@ def sweep_endpoints() -> int:
 
 def _check(config: CheckConfig) -> Callable[[], Coroutine[Any, Any, None]]:
     async def check() -> None:
-        started = timezone.now()
+        lag.start()
+        started, began = timezone.now(), time.monotonic()
         try:
             outcome = await run_check(config)
         except asyncio.CancelledError:  # the worker stops
             runner().store(release_checks, config.num)
             raise
+        outcome = excuse(config, outcome, lost_s=lag.lost_since(began))
         runner().store(record_results, CheckRun(config, started, outcome))
 
     return check
+
+
+def excuse(config: CheckConfig, outcome: CheckOutcome, *, lost_s: float) -> CheckOutcome:
+    """Turn "down" by a time-out into "unknown" where this process itself was held up for a good part of the time.
+
+    Args:
+        lost_s: seconds that the loop lost during the check.
+    """
+    if outcome.status == DOWN and outcome.is_timeout and lost_s > config.timeout_s * EXCUSED_SHARE:
+        outcome.status = UNKNOWN
+        outcome.error = f"The platform was held up for {lost_s:.1f} s during the check; nothing can be said."
+    return outcome
 
 
 def _lease_seconds() -> float:

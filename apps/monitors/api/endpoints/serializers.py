@@ -79,7 +79,7 @@ class EndpointWriteSerializer(serializers.Serializer[Any]):
     json_value = serializers.JSONField(required=False, allow_null=True, help_text="null: the path must exist")
     max_redirects = serializers.IntegerField(required=False, help_text="0: a redirect is the answer")
     tls_verify = serializers.BooleanField(required=False)
-    ca_pem = serializers.CharField(required=False, allow_blank=True, help_text="trust these instead of the system's CAs")
+    ca_pem = serializers.CharField(required=False, allow_blank=True, help_text="trust these, not the system's CAs")
     cert_warn_days = serializers.ListField(
         child=serializers.IntegerField(), required=False, help_text=f"days before the end; {list(WARN_DAYS)}"
     )
@@ -181,7 +181,7 @@ class EndpointSerializer(serializers.Serializer[Endpoint]):
         """Return the tags' names."""
         return sorted(tag.name for tag in endpoint.tags.all())
 
-    @extend_schema_field({"enum": ["normal", "alerting"]})
+    @extend_schema_field({"type": "string", "enum": ["normal", "alerting"]})
     def get_alert_state(self, endpoint: Endpoint) -> str:
         """Return whether people were told and the recovery has not come yet."""
         return "alerting" if endpoint.state.is_alerting else "normal"
@@ -277,7 +277,7 @@ class CheckResultSerializer(serializers.Serializer[CheckResult]):
         """Return whether it answered as it should, slowly or not; null: the platform could not tell."""
         return _UP[NAMES[result.status]]
 
-    @extend_schema_field({"enum": [UNKNOWN, UP, DEGRADED, DOWN]})
+    @extend_schema_field({"type": "string", "enum": [UNKNOWN, UP, DEGRADED, DOWN]})
     def get_status(self, result: CheckResult) -> str:
         """Return the status."""
         return NAMES[result.status]

@@ -10,6 +10,8 @@ router.register("endpoints", EndpointViewSet, basename="endpoint")
 
 urlpatterns = [
     re_path(r"^dashboard/sparklines/?$", SparklinesView.as_view(), name="dashboard-sparklines"),
-    re_path(r"^endpoints/(?P<id>[^/]+)/checks/?$", EndpointCheckViewSet.as_view({"get": "list"}), name="endpoint-checks"),
+    re_path(
+        r"^endpoints/(?P<id>[^/]+)/checks/?$", EndpointCheckViewSet.as_view({"get": "list"}), name="endpoint-checks"
+    ),
     *router.urls,
 ]

@@ -72,7 +72,7 @@ class EndpointViewSet(ApiViewSet):
         assert rows is not None
         now = timezone.now()
         context = {"now": now, "uptime_24h": uptime_24h([row.num for row in rows], now)}
-        return self.get_paginated_response(EndpointSerializer(rows, many=True, context=context).data)
+        return self.get_paginated_response(EndpointSerializer(rows, many=True, context=context).data)  # type: ignore[arg-type]
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Return one monitor with its figures."""
@@ -172,7 +172,7 @@ class EndpointCheckViewSet(ApiViewSet):
 
     queryset = CheckResult.objects.order_by("-at")
     serializer_class = CheckResultSerializer
-    filter_backends: ClassVar[list[Any]] = []
+    filter_backends = ()
     cursor_field = "at"
     codes: ClassVar[dict[str, str]] = {"list": "endpoints:view"}
 
