@@ -6,6 +6,8 @@ from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from apps.realtime.routing import sockets
+
 _GROUP = re.compile(r"\(\?P<[^>]+>(?:[^()\[\]]|\[[^\]]*\]|\([^()]*\))*\)")
 OUTSIDE = re.compile(r"^/(admin|static|$)|^/api/\{\}$|^/api/\.\*$")
 
@@ -38,6 +40,10 @@ def routes() -> dict[tuple[str, str], Any]:
             continue
         for method in _methods(callback):
             found[method, clean] = callback
+    for route in sockets.routes:
+        path = "/" + _plain(str(route.pattern)).rstrip("/")
+        if path != "/":  # the last one refuses what no route matches
+            found["WS", path] = route.callback
     return found
 
 

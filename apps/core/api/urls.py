@@ -13,7 +13,7 @@ urlpatterns = [
     re_path(r"^settings/health/?$", settings_views.SettingsHealthView.as_view(), name="settings-health"),
     re_path(r"^settings/refresh/?$", settings_views.RefreshIntervalView.as_view(), name="settings-refresh"),
     re_path(
-        r"^settings/(?P<category>[a-z_]+)/(?P<key>[a-z0-9_]+)/?$", settings_views.SettingView.as_view(), name="setting"
+        r"^settings/(?P<category>[^/]+)/(?P<key>[^/]+)/?$", settings_views.SettingView.as_view(), name="setting"
     ),
     re_path(r"^admin/audit/?$", audit_views.AuditView.as_view(), name="admin-audit"),
     re_path(r"^audit/?$", audit_views.AuditEventListView.as_view(), name="audit"),

@@ -33,7 +33,8 @@ class EventStreamRenderer(BaseRenderer):
 
 def stream_response(frames: Any) -> StreamingHttpResponse:
     """Return an SSE answer that no proxy buffers. The database connection of the request is given back first."""
-    connection.close()
+    if not connection.in_atomic_block:
+        connection.close()
     response = StreamingHttpResponse(frames, content_type="text/event-stream")
     response["Cache-Control"] = "no-cache, no-transform"
     response["X-Accel-Buffering"] = "no"
