@@ -33,7 +33,11 @@ def _put(alias: str, entry: dict[str, Any] | None) -> None:
     if entry is None:
         connections.settings.pop(alias, None)
     else:
-        connections.settings[alias] = connections.configure_settings({"default": _without_pool(entry)})["default"]
+        connections.settings[alias] = entry
+
+
+def _complete(entry: dict[str, Any]) -> dict[str, Any]:
+    return dict(connections.configure_settings({"default": _without_pool(entry)})["default"])
 
 
 @contextmanager
@@ -43,8 +47,8 @@ def default_database(entry: dict[str, Any]) -> Iterator[None]:
     Migrations write through the default connection, whatever alias they are given; so the target is made default.
     """
     before = connections.settings["default"]
-    _put(SOURCE, before)
-    _put("default", entry)
+    _put(SOURCE, _complete(before))
+    _put("default", _complete(entry))
     try:
         yield
     finally:
