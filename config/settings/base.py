@@ -142,6 +142,7 @@ ADMIN_USERNAME = env.text("ADMIN_USERNAME", "admin")
 ADMIN_PASSWORD = env.text("ADMIN_PASSWORD")
 ADMIN_EMAIL = env.text("ADMIN_EMAIL")
 AUTH_USER_MODEL = "accounts.User"
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # user names are unique without regard to case, which this check does not see
 AUTHENTICATION_BACKENDS = ["apps.accounts.backends.AccountBackend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.ScryptPasswordHasher",
