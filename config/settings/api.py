@@ -14,6 +14,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PAGINATION_CLASS": "apps.core.api.pagination.EnvelopePagination",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "apps.core.api.schema.ConsoleAutoSchema",
+    "URL_FORMAT_OVERRIDE": None,  # `format` is a parameter of exports
     "EXCEPTION_HANDLER": "apps.core.api.exceptions.handle",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "UNAUTHENTICATED_USER": None,

@@ -34,7 +34,7 @@ def test_every_environment_variable_is_documented() -> None:
     read = set().union(*(variables_read(path.read_text()) for path in (ROOT / "config").rglob("*.py")))
     documented = variables_documented((ROOT / ".env.example").read_text())
     assert read - INTERNAL - documented == set()
-    assert documented - read == set(), "documented but read nowhere"
+    assert documented - read - INTERNAL == set(), "documented but read nowhere"
 
 
 def test_rule_about_variables_bites() -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema, inline_serializer
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view, inline_serializer
 from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -53,6 +53,11 @@ class HealthView(ApiView):
                 "uptime": round(time.time() - STARTED_AT, 1),
             }
         )
+
+
+@extend_schema_view(get=extend_schema(operation_id="health_root", summary="Health, beside the API"))
+class RootHealthView(HealthView):
+    """The same beside the API's base path."""
 
 
 class LivenessView(ApiView):
