@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
+from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
@@ -55,7 +56,11 @@ def live_session(session_id: str | UUID) -> Session:
     except ValueError:
         raise Unauthenticated("This is not a session.", code="session_ended") from None
     session = (
-        Session.objects.live().select_related("user").prefetch_related("user__roles").filter(id=identifier).first()
+        Session.objects.live()
+        .select_related("user", "user__totp_device")
+        .prefetch_related("user__roles")
+        .filter(id=identifier)
+        .first()
     )
     if session is None:
         raise Unauthenticated("This session has ended; log in again.", code="session_ended")
@@ -77,7 +82,11 @@ def principal_of_session(session_id: str | UUID) -> Principal:
 
 def _keys() -> Any:
     codes = Role.objects.filter(name=OuterRef("role")).values("permissions")[:1]
-    return ApiKey.objects.select_related("owner").prefetch_related("owner__roles").annotate(role_codes=Subquery(codes))
+    return (
+        ApiKey.objects.select_related("owner", "owner__totp_device")
+        .prefetch_related("owner__roles")
+        .annotate(role_codes=Subquery(codes))
+    )
 
 
 def principal_of_api_key(secret: str) -> Principal:
@@ -136,6 +145,11 @@ def principal_now(*, session_id: UUID | str | None = None, api_key_id: UUID | st
     return principal_of_key(key)
 
 
+def _nothing(*_: Any) -> HttpResponse:
+    """Stand in for the view that Django's CSRF check is not going to call."""
+    return HttpResponse()
+
+
 class CredentialAuthentication(BaseAuthentication):
     """Reads the one credential of a request; two of them are refused."""
 
@@ -166,9 +180,9 @@ class CredentialAuthentication(BaseAuthentication):
         principal = getattr(underlying, "principal", None)  # set by the console's middleware
         if principal is None:
             return None
-        check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]
+        check = CSRFCheck(_nothing)
         check.process_request(underlying)
-        reason = check.process_view(underlying, None, (), {})
+        reason = check.process_view(underlying, _nothing, (), {})
         if reason:
             raise exceptions.PermissionDenied(f"CSRF: {reason}")
         return principal, "cookie"

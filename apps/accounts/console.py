@@ -24,6 +24,7 @@ from apps.accounts.policies import PASSWORD_POLICY, restriction_of, value_of
 from apps.accounts.requests import address_of, user_agent_of
 from apps.accounts.services import login as logins
 from apps.accounts.services import mfa, passwords, resets, sessions
+from apps.accounts.services.common import require_person
 from apps.core import runtime_settings
 from apps.core.errors import DomainError, TooMany
 from apps.core.principals import Principal
@@ -209,7 +210,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
         return _go("login", request.get_full_path())
     if not principal.can("profile:mfa"):
         return _go_on(principal.restriction, request.get_full_path())
-    user = User.objects.prefetch_related("roles").get(id=principal.user_id)
+    user = User.objects.prefetch_related("roles").get(id=require_person(principal))
     actions = {"begin": _begin, "confirm": _confirm, "renew": _renew, "disable": _disable}
     action = actions.get(request.POST.get("action", "")) if request.method == "POST" else None
     if action is not None:

@@ -34,7 +34,7 @@ for _key, _kind, _default, _description, _limits in (
         {},
     ),
 ):
-    declare(SECURITY, _key, _kind, _default, _description, **_limits)  # type: ignore[arg-type]
+    declare(SECURITY, _key, _kind, _default, _description, **_limits)
 
 for _key, _kind, _default, _description, _limits in (
     ("min_length", "int", 10, "Shortest password.", {"least": 8, "most": 128}),
@@ -52,7 +52,7 @@ for _key, _kind, _default, _description, _limits in (
         {},
     ),
 ):
-    declare(PASSWORD_POLICY, _key, _kind, _default, _description, **_limits)  # type: ignore[arg-type]
+    declare(PASSWORD_POLICY, _key, _kind, _default, _description, **_limits)
 
 declare(
     "retention", "sessions", "duration", 90 * 86400, "How long ended sessions are kept.", least=86400, most=730 * 86400

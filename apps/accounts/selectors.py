@@ -38,7 +38,7 @@ def find_user_by_login(name: str) -> User | None:
         return None
     found = list(User.objects.prefetch_related("roles").filter(Q(username__iexact=name) | Q(email__iexact=name))[:2])
     by_email = [user for user in found if (user.email or "").lower() == name.lower()]
-    return (by_email or found or [None])[0]
+    return next(iter(by_email or found), None)
 
 
 def role_by_name(name: str) -> Role:

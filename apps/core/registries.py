@@ -46,10 +46,12 @@ class SubjectKind:
     Args:
         find: id -> its name, or None where there is no such thing.
         url: id -> path of its console page.
+        resolve: id or other name (a server's slug) -> its id, or None; absent where a thing has its id alone.
     """
 
     find: Callable[[str], str | None]
     url: Callable[[str], str]
+    resolve: Callable[[str], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

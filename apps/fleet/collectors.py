@@ -70,6 +70,11 @@ def _name(ref: str) -> str | None:
     return Server.objects.filter(by_ref(ref)).values_list("name", flat=True).first()
 
 
+def _resolve(ref: str) -> str | None:
+    found = Server.objects.filter(by_ref(ref)).values_list("id", flat=True).first()
+    return str(found) if found else None
+
+
 def _url(ref: str) -> str:
     try:
         return f"/admin/fleet/server/{UUID(ref)}/change/"
@@ -77,6 +82,6 @@ def _url(ref: str) -> str:
         return "/admin/fleet/server/"
 
 
-subjects.register("server", SubjectKind(find=_name, url=_url))
+subjects.register("server", SubjectKind(find=_name, url=_url, resolve=_resolve))
 health_parts.register("local_sampler", check_sampler)
 metric_collectors.register("fleet", collect_metrics)

@@ -2,9 +2,6 @@
 
 from collections.abc import Iterable
 
-from django.db.models import Q
-from django.utils import timezone
-
 from apps.accounts.models import ApiKey, Session
 from apps.accounts.principals import principal_of_key, principal_of_user
 from apps.core.principals import Principal
@@ -20,20 +17,19 @@ def current_principals(keys: Iterable[Key]) -> dict[Key, Principal]:
     """
     wanted = set(keys)
     found: dict[Key, Principal] = {}
-    now = timezone.now()
     sessions = [identifier for kind, identifier in wanted if kind == "session"]
     if sessions:
         live = (
-            Session.objects.filter(id__in=sessions, ended_at__isnull=True, expires_at__gt=now, user__disabled=False)
-            .select_related("user")
+            Session.objects.live()
+            .filter(id__in=sessions)
+            .select_related("user", "user__totp_device")
             .prefetch_related("user__roles")
         )
         for session in live:
             found["session", str(session.id)] = principal_of_user(session.user, session)
     api_keys = [identifier for kind, identifier in wanted if kind == "api_key"]
     if api_keys:
-        fresh = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
-        rows = ApiKey.objects.filter(fresh, id__in=api_keys, revoked_at__isnull=True, owner__disabled=False)
-        for key in rows.select_related("owner").prefetch_related("owner__roles"):
+        rows = ApiKey.objects.live().filter(id__in=api_keys).select_related("owner", "owner__totp_device")
+        for key in rows.prefetch_related("owner__roles"):
             found["api_key", str(key.id)] = principal_of_key(key)
     return found

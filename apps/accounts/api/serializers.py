@@ -376,7 +376,7 @@ class IpRuleSerializer(serializers.ModelSerializer[IpRule]):
 class IpRulesSerializer(serializers.Serializer[Any]):
     """The allow and block lists. Blocked is blocked; where anything is allowed by name, the rest is not."""
 
-    rules = IpRuleSerializer(many=True, max_length=1000)
+    rules = IpRuleSerializer(many=True)
 
 
 class SecuritySerializer(serializers.Serializer[Any]):

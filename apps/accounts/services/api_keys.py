@@ -37,7 +37,7 @@ def create_api_key(
     Emits: api_key.created.
     Source: contract, POST /api-keys.
     """
-    require_person(actor)
+    owner_id = require_person(actor)
     if bool(role) == bool(server_id):
         raise Invalid({"role": "Give either a role or a server_id."})
     if expires_at is not None and expires_at <= timezone.now():
@@ -53,7 +53,7 @@ def create_api_key(
     public = "".join(secrets.choice(_LETTERS) for _ in range(8))
     secret = f"wk_{public}_{new_secret()}"
     with transaction.atomic():
-        owner = User.objects.get(id=actor.user_id)
+        owner = User.objects.get(id=owner_id)
         key = ApiKey.objects.create(
             owner=owner,
             name=name[:100],
@@ -86,8 +86,7 @@ def _server_of(server_id: str) -> str:
     """
     kind = subjects.get("server")
     if kind is not None and kind.find(server_id) is not None:
-        resolve = getattr(kind, "resolve", None)
-        return str(resolve(server_id) or server_id) if resolve else server_id
+        return (kind.resolve(server_id) if kind.resolve else None) or server_id
     raise Invalid({"server_id": "There is no such server."})
 
 

@@ -1,5 +1,7 @@
 """What several services of the accounts share."""
 
+from uuid import UUID
+
 from django.db import transaction
 
 from apps.accounts.models import Role, User
@@ -45,14 +47,18 @@ def require_admin_remains() -> None:
         raise Conflict("This is the last enabled admin; make somebody else an admin first.", code="last_admin")
 
 
-def require_person(actor: Principal) -> None:
+def require_person(actor: Principal) -> UUID:
     """Refuse what concerns a person's own account to programs.
+
+    Returns:
+        The person's id.
 
     Raises:
         Forbidden: the caller is an API key (403).
     """
     if actor.kind != "user" or actor.user_id is None:
         raise Forbidden("An API key can't do this; log in as a person.", code="person_required")
+    return actor.user_id
 
 
 def require_held(codes: frozenset[str], actor: Principal) -> None:

@@ -53,8 +53,7 @@ def begin_enrolment(*, actor: Principal) -> Enrolment:
 
     Source: contract, POST /auth/mfa/setup.
     """
-    require_person(actor)
-    user = User.objects.get(id=actor.user_id)
+    user = User.objects.get(id=require_person(actor))
     with transaction.atomic():
         User.objects.select_for_update().get(id=user.id)
         if is_enabled(user):
@@ -81,7 +80,7 @@ def enrolment_of(device: TotpDevice) -> Enrolment:
     label = quote(f"{issuer} ({settings.PUBLIC_HOST}):{device.user.username}", safe="")
     uri = f"otpauth://totp/{label}?{urlencode({'secret': device.seed, 'issuer': issuer, 'period': 30, 'digits': 6})}"
     # Black on white with its quiet zone, whatever the theme: cameras want it so.
-    svg = segno.make(uri, error="m").svg_data_uri(scale=5, border=3, dark="#000", light="#fff")
+    svg = segno.make(uri, error="l").svg_data_uri(scale=5, border=3, dark="#000", light="#fff")
     return Enrolment(device.seed, uri, svg)
 
 
@@ -98,8 +97,7 @@ def confirm_enrolment(*, code: str, address: str, actor: Principal) -> list[str]
     Emits: user.mfa_enabled, session.ended.
     Source: contract, POST /auth/mfa/verify.
     """
-    require_person(actor)
-    user = User.objects.get(id=actor.user_id)
+    user = User.objects.get(id=require_person(actor))
     device = TotpDevice.objects.filter(user=user, confirmed=False).first()
     if device is None:
         raise Conflict("Nothing waits for a code; set up a second factor first.", code="no_enrolment")
@@ -167,8 +165,7 @@ def disable(*, password: str, code: str, address: str, actor: Principal) -> None
     Emits: user.mfa_disabled.
     Source: contract, POST /auth/mfa/disable.
     """
-    require_person(actor)
-    user = User.objects.get(id=actor.user_id)
+    user = User.objects.get(id=require_person(actor))
     if not is_enabled(user):
         raise Conflict("There is no second factor to switch off.", code="mfa_not_enabled")
     attempt = lockout.begin_attempt(user=user, name=user.username, address=address)
@@ -214,8 +211,7 @@ def renew_recovery_codes(*, code: str, address: str, actor: Principal) -> list[s
 
     Emits: user.updated.
     """
-    require_person(actor)
-    user = User.objects.get(id=actor.user_id)
+    user = User.objects.get(id=require_person(actor))
     if not is_enabled(user):
         raise Conflict("There is no second factor.", code="mfa_not_enabled")
     attempt = lockout.begin_attempt(user=user, name=user.username, address=address)

@@ -83,8 +83,7 @@ def change_own_password(*, current_password: str, new_password: str, address: st
     Emits: user.password_changed, session.ended.
     Source: contract, PUT /auth/me/password and POST /auth/change-password.
     """
-    require_person(actor)
-    user = User.objects.prefetch_related("roles").get(id=actor.user_id)
+    user = User.objects.prefetch_related("roles").get(id=require_person(actor))
     require_own_password(user, current_password, address=address, field="current_password")
     require_good_password(new_password, user=user, field="new_password")
     with transaction.atomic():

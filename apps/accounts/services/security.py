@@ -15,6 +15,7 @@ from apps.core.errors import Invalid
 from apps.core.events import Subject, emit
 from apps.core.principals import Principal
 
+MOST_RULES = 1000  # each request is held against all of them
 _ORIGIN = re.compile(r"^https?://[A-Za-z0-9.-]+(:\d{1,5})?$")
 
 
@@ -97,6 +98,8 @@ def replace_ip_rules(*, rules: Sequence[Mapping[str, str]], address: str, actor:
     Emits: ip_rules.changed.
     Source: contract, PUT /security/ip-rules.
     """
+    if len(rules) > MOST_RULES:
+        raise Invalid({"rules": f"Give at most {MOST_RULES} rules."})
     rows, problems, seen = [], {}, set()
     for index, rule in enumerate(rules):
         try:

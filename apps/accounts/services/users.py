@@ -175,15 +175,22 @@ def _apply(user: User, after: dict[str, Any], *, before: dict[str, Any], actor: 
     user.revision += 1
     user.save(update_fields=["email", "full_name", "timezone", "disabled", "revision"])
     changed = sorted(after)
-    facts = {"before": {key: before[key] for key in changed}, "after": after}
+    shown = {key: before[key] for key in changed}
     if after.get("disabled"):
-        emit("user.disabled", subject=subject_of(user), actor=actor, level="warning", data=facts_of(user), **facts)
+        emit(
+            "user.disabled",
+            subject=subject_of(user),
+            actor=actor,
+            level="warning",
+            data=facts_of(user),
+            before=shown,
+            after=after,
+        )
         sessions.end_sessions_of(user=user, reason="user_disabled", actor=actor)
         _revoke_keys(user, actor)
     else:
-        emit(
-            "user.updated", subject=subject_of(user), actor=actor, data={**facts_of(user), "changed": changed}, **facts
-        )
+        data = {**facts_of(user), "changed": changed}
+        emit("user.updated", subject=subject_of(user), actor=actor, data=data, before=shown, after=after)
     announce_rights()
 
 
@@ -223,8 +230,7 @@ def update_own_profile(*, changes: Mapping[str, Any], password: str = "", addres
     Emits: user.updated.
     Source: contract, PUT /auth/me.
     """
-    require_person(actor)
-    user = user_by_id(actor.user_id)
+    user = user_by_id(require_person(actor))
     wanted = {key: changes[key] for key in PROFILE_FIELDS if key in changes}
     if "email" in wanted and (_clean_email(wanted["email"]) or "").lower() != (user.email or "").lower():
         if not password:

@@ -19,7 +19,7 @@ from apps.core.api.views import ApiView, clean
 class PublicView(ApiView):
     """A view for callers who are nobody yet: a stale credential does not matter, the address is limited."""
 
-    authentication_classes: ClassVar[list[Any]] = []
+    authentication_classes: list[Any] = []
     codes: ClassVar[dict[str, str]] = {"post": PUBLIC}
     throttle_scope = "login"
 

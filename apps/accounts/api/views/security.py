@@ -32,7 +32,7 @@ class _KeyViewSet(ApiViewSet):
 
     queryset = ApiKey.objects.all()
     serializer_class = serializers.ApiKeySerializer
-    filter_backends: ClassVar[list[Any]] = []
+    filter_backends: list[Any] = []
     secret_answers = frozenset({"create"})
 
     def _create(self, request: Request) -> Response:

@@ -167,7 +167,7 @@ class RoleViewSet(ApiViewSet):
     queryset = Role.objects.all()
     serializer_class = serializers.RoleSerializer
     pagination_class = None
-    filter_backends: ClassVar[list[Any]] = []
+    filter_backends: list[Any] = []
     codes: ClassVar[dict[str, str]] = {
         "list": "roles:view",
         "create": "roles:create",
