@@ -11,6 +11,8 @@ from apps.core.models import Event
 from apps.core.registries import subjects
 
 LEVEL_WORDS = {"critical": "Critical", "warning": "Warning", "info": "Notice"}
+#: Told without alarm, whatever the level of the alert was.
+CALMING = ("alert.acknowledged", "alert.silenced", "alert.resolved")
 _ALERT_WORDS = {
     "alert.escalated": "Worse",
     "alert.acknowledged": "Acknowledged",
@@ -54,7 +56,7 @@ def thing_of(event: Event) -> str:
 
 def text_of(event: Event) -> Text:
     """Return the fact in words."""
-    level = level_of(event)
+    level = "info" if event.name in CALMING else level_of(event)
     if event.name.startswith("alert."):
         title, message = _alert(event, level)
     elif event.name == "system.alert":

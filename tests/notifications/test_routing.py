@@ -243,6 +243,12 @@ def test_reaction_cancels_the_escalation(name: str) -> None:
     assert not Escalation.objects.exists()
 
 
+def test_alert_that_gets_worse_after_its_acknowledgement_is_to_be_told_again() -> None:
+    make_rule(make_channel(), escalate_after_s=60, events=["alert.*"])
+    tell(make_fact(level="warning"), make_fact("alert.acknowledged"), make_fact("alert.escalated"))
+    assert Escalation.objects.count() == 1
+
+
 # --- webhooks --------------------------------------------------------------------------------------------------------
 
 

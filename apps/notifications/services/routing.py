@@ -104,7 +104,7 @@ def route(fact: Event) -> None:
             put_into_inboxes(fact, _readers_of(fact))
         for one in routes.channels:
             deliveries += _to_channel(one, fact)
-        if fact.name == "alert.opened":
+        if fact.name in OPENING:  # what got worse counts anew, even if it was acknowledged before
             _escalate_later(matched, fact)
     deliveries += _to_webhooks(routes, fact)
     if deliveries:
