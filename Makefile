@@ -22,11 +22,14 @@ lint:            ## ruff, mypy, missing migrations, the OpenAPI schema
 
 bench:           ## measure the figures of docs/benchmarks.md (heavy)
 	@.ci/venv tests/requirements.txt
-	@$(PYTHON) -m pytest tests/benchmarks -p no:randomly -s $(ARGS)
+	@for each in tests/benchmarks/bench_*.py; do \
+		$(PYTHON) -m "tests.benchmarks.$$(basename "$$each" .py)" $(ARGS) || exit 1; \
+	done
 
-soak:            ## run the product for hours with kills at random points (long)
+soak:            ## kill parts of the product at random points, KILLS=300 times (long)
 	@.ci/venv tests/requirements.txt
-	@$(PYTHON) -m pytest tests/soak -p no:randomly -s $(ARGS)
+	@KILLS=$(or $(KILLS),300) KILL_SEED=$(or $(KILL_SEED),$(shell date +%s)) \
+		$(PYTHON) -m pytest tests/e2e/test_kills.py -p no:randomly -s $(ARGS)
 
 backup:          ## copy all data but the keys into FILE, while it runs
 	@.ci/venv
