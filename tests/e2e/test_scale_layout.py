@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from tests.e2e.story import ENVIRONMENT, Api, Listener, Story
 from tests.e2e.test_installation import log_in
-from tests.support.processes import ScaleLayout, scale_layout
+from tests.support.processes import ScaleLayout, scale_layout, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,10 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScaleLayout]:
         admin.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
     try:
         with scale_layout(
-            data_dir=data_dir, database_url=urlsplit(server)._replace(path=f"/{name}").geturl(), redis_url=redis_url
+            data_dir=data_dir,
+            database_url=urlsplit(server)._replace(path=f"/{name}").geturl(),
+            redis_url=redis_url,
+            env=ENVIRONMENT,
         ) as running:
             yield running
     finally:
@@ -57,3 +61,28 @@ def test_killed_web_process_leaves_the_other_serving(layout: ScaleLayout) -> Non
     assert me(layout.ports["web2"], token) == 200
     layout.start_part("web1")
     assert me(layout.ports["web1"], token) == 200
+
+
+def test_story_is_told_at_the_other_web_process_while_a_worker_dies(layout: ScaleLayout) -> None:
+    admin = layout.admin
+    assert admin is not None
+    elsewhere = Api(layout.ports["web2"], admin.username, admin.password)
+    elsewhere.call("GET", "/api/v1/auth/me")
+    with Story(layout.ports["web1"], admin.username, admin.password).running() as story:
+        story.set_up()
+        with Listener(elsewhere) as listener:
+            story.target.stop()
+            layout.kill9("worker1")
+            layout.kill9("beat")
+            alert = story.break_site()
+            layout.start_part("worker1")
+            layout.start_part("beat")
+            story.mend_site(alert)
+            wait_for(
+                lambda: listener.names(story.endpoint["id"]) == ["alert.opened", "alert.resolved"],
+                what="the other web process's socket tells both",
+            )
+        assert not listener.was_reset
+        assert story.ping()
+        assert elsewhere.call("GET", f"/api/v1/heartbeats/{story.heartbeat['id']}")["ping_count"] == 1
+        story.assert_told_in_order()
