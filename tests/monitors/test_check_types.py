@@ -238,6 +238,16 @@ def test_bad_certificate_is_down_unless_verification_is_off(kind: str, case: str
     assert lax.certificate is not None and lax.certificate.certificate is not None
 
 
+def test_tcp_port_that_accepts_only_to_close_is_degraded_and_one_that_speaks_first_is_up() -> None:
+    with tcp_server() as server:
+        closed = run(endpoint_type="tcp", target=f"127.0.0.1:{server.port}")
+    with tcp_server(lambda connection: connection.sendall(b"220 ready\r\n")) as server:
+        greeting = run(endpoint_type="tcp", target=f"127.0.0.1:{server.port}")
+    assert (closed.status, greeting.status) == ("degraded", "up")
+    assert closed.error.endswith("accepted the connection and closed it at once.")
+    assert closed.latency_ms is not None
+
+
 def test_tls_on_a_port_without_tls_is_down() -> None:
     with http_server() as server:
         outcome = run(endpoint_type="tls", target=f"127.0.0.1:{server.port}")

@@ -1,10 +1,12 @@
 """Roll-ups, uptime, sparklines, response times, keeping."""
 
 import random
+import threading
 from datetime import UTC, datetime, timedelta
 from statistics import quantiles
 
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.core.principals import system
@@ -33,7 +35,7 @@ from apps.monitors.services.endpoint_retention import drop_series
 from apps.monitors.services.endpoint_rollups import roll_up_results
 from apps.monitors.services.endpoints import delete_endpoint
 from apps.monitors.tasks.endpoints import drop_removed, roll_up
-from tests.factories.monitors import insert_results, make_endpoint, record_all
+from tests.factories.monitors import insert_results, make_endpoint, record, record_all
 
 pytestmark = pytest.mark.django_db
 
@@ -128,6 +130,40 @@ def test_roll_up_repeated_changes_nothing() -> None:
     DirtyBucket.objects.bulk_create([DirtyBucket(level=0, at=start, num=1) for start in at])
     roll_up_all()
     assert list(CheckRollup1d.objects.order_by("at").values()) == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_results_stored_while_a_roll_up_runs_are_not_lost() -> None:
+    endpoint = make_endpoint()
+    record(endpoint, "up", at=NOW)
+    written, go_on = threading.Event(), threading.Event()
+
+    def store() -> None:
+        try:
+            with transaction.atomic():
+                record(endpoint, "down", at=NOW + timedelta(seconds=1))
+                written.set()
+                go_on.wait(10)
+        finally:
+            connection.close()
+
+    def roll() -> None:
+        try:
+            roll_up_results(0)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=store), threading.Thread(target=roll)]
+    threads[0].start()
+    assert written.wait(10)
+    threads[1].start()
+    threads[1].join(0.3)  # time to run into the open transaction
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    roll_up_results(0)
+    row = CheckRollup5m.objects.get(num=endpoint.num)
+    assert (row.up, row.down) == (1, 1)
 
 
 def test_manual_result_is_not_counted() -> None:

@@ -3,15 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from apps.core.net import NetError, Purpose, tcp
+from apps.core.net import ConnectError, NetError, Purpose, tcp
 from apps.monitors.checks.base import CheckConfig, CheckOutcome, failed, judged, register
 from apps.monitors.checks.targets import address_problem, parse_address
-from apps.monitors.states.endpoints import UP
+from apps.monitors.states.endpoints import DEGRADED, UP
+
+WATCH_S = 0.1  # how long a connection must hold
 
 
 @register("tcp")
 class TcpCheck:
-    """One connection, closed at once. A port that refuses and one that does not answer are told apart."""
+    """One connection. A port that refuses, one that does not answer, and one that accepts only to close are told apart.
+
+    The last is degraded: something accepts, often a forwarder whose own target is gone.
+    """
 
     def problems(self, values: Mapping[str, Any]) -> dict[str, str]:
         """Return what is wrong with the address."""
@@ -26,7 +31,12 @@ class TcpCheck:
         """Connect once."""
         try:
             host, port = parse_address(config.target)
-            phases = await tcp.connect(host, port, Purpose.PROBE, config.timeout_s)
+            phases = await tcp.connect(host, port, Purpose.PROBE, config.timeout_s, watch_s=WATCH_S)
+        except ConnectError as error:
+            outcome = failed(error)
+            if error.reason == "closed":
+                outcome.status, outcome.latency_ms = DEGRADED, error.phases.total_ms
+            return outcome
         except NetError as error:
             return failed(error)
         return judged(config, CheckOutcome(status=UP, latency_ms=phases.total_ms, phases=phases))

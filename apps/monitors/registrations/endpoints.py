@@ -45,7 +45,7 @@ def _name(pk: str) -> str | None:
 
 
 def _url(pk: str) -> str:
-    return f"/admin/monitors/endpoint/{pk}/change/"
+    return f"/admin/monitors/endpoint/{pk}/"
 
 
 subjects.register("endpoint", SubjectKind(find=_name, url=_url))
