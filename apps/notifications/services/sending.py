@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 BACKOFF_S = (5, 30, 120, 600, 3600, 3 * 3600, 6 * 3600, 12 * 3600)
 MOST_ATTEMPTS = len(BACKOFF_S) + 1
 MOST_RETRY_AFTER_S = 86400
-LEASE_S = 90  # an attempt ends after 20 s at most; the rest is for a slow database
+LEASE_S = 45  # an attempt ends after 15 s, or 10 s a step of SMTP; how long a killed worker delays a message
 AT_ONCE_PER_DESTINATION = 8  # a receiver that hangs must not take all senders
 
 runtime_settings.declare(

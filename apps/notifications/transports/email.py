@@ -18,7 +18,7 @@ from apps.core.net import InvalidTarget, NetError, OutboundRefused, Purpose, che
 from apps.core.runner import runner
 from apps.notifications.transports.base import Field, Message, Outcome, Transport, excerpt, register
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 10.0  # a step of the dialogue
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _COLOURS = {"critical": "#b42318", "warning": "#b54708", "info": "#175cd3"}
 
