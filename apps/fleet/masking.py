@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 MASK = "***"
 LONGEST = 2000
@@ -43,6 +44,15 @@ def _mask_assigned(argument: str) -> str:
     return _mask_inside(argument)
 
 
+# A line without any of these holds nothing that is masked. Most lines are such: a thousand servers send twenty every
+# few seconds, and looking for a handful of words costs a hundredth of the patterns.
+_HINTS = (
+    "pass", "pwd", "token", "secret", "credential", "key", "auth", "private", "signature", "cookie", "@", "wk_", "eyj",
+    "sk-", "sk_", "rk-", "rk_", "pk-", "pk_", "gh", "glpat-", "xox", "akia", "curl", "wget", "http", "mysql", "mariadb",
+    "redis-cli",
+)  # fmt: skip
+
+
 def mask_command(command: Sequence[str] | str) -> str:
     """Return a command line with every value that looks like a secret replaced by `***`.
 
@@ -52,7 +62,16 @@ def mask_command(command: Sequence[str] | str) -> str:
     Returns:
         The arguments joined by blanks, at most 2,000 characters.
     """
-    arguments = command.split(" ") if isinstance(command, str) else [str(part) for part in command]
+    line = command if isinstance(command, str) else " ".join(command)
+    lower = line.lower()
+    if not any(hint in lower for hint in _HINTS):
+        return line[:LONGEST]
+    return _mask(command if isinstance(command, str) else tuple(command))
+
+
+@lru_cache(maxsize=4096)
+def _mask(command: tuple[str, ...] | str) -> str:
+    arguments = command.split(" ") if isinstance(command, str) else command
     program = arguments[0].rpartition("/")[2] if arguments else ""
     shown: list[str] = []
     hide_next = False

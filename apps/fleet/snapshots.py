@@ -68,9 +68,12 @@ class Reading:
         return [*(figures.get(name) for name in FIGURES), compact(self.mounts), compact(self.interfaces)]
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
 def compact(value: Any) -> str:
     """Return `value` as JSON without blanks."""
-    return json.dumps(value, separators=(",", ":"))
+    return _encode(value)
 
 
 def pack(value: Any) -> bytes:
@@ -80,7 +83,7 @@ def pack(value: Any) -> bytes:
         BadSample: more than 512 kB, or something that JSON does not know.
     """
     try:
-        text = json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+        text = _encode(value).encode()
     except ValueError:
         raise BadSample("holds a number that is none") from None
     if len(text) > LARGEST_SNAPSHOT:
