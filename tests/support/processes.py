@@ -221,8 +221,8 @@ class ScaleLayout:
         self.urls = [f"http://127.0.0.1:{port}" for port in self.ports.values()]
         self.admin: Admin | None = None
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._env = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
-        self._env |= {
+        self.environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+        self.environment |= {
             "DATA_DIR": str(data_dir),
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
@@ -254,7 +254,7 @@ class ScaleLayout:
             process = self._processes[part] = subprocess.Popen(
                 [sys.executable, "-m", *self._command(part)],
                 cwd=ROOT,
-                env={**self._env, "PORT": str(self.ports.get(part, 8000))},
+                env={**self.environment, "PORT": str(self.ports.get(part, 8000))},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -273,13 +273,13 @@ class ScaleLayout:
         """Do what the service `migrate` does."""
         argv = [sys.executable, str(ROOT / "manage.py"), "prepare", "--json"]
         done = subprocess.run(
-            argv, cwd=ROOT, env=self._env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
+            argv, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stdout + done.stderr
         answer = json.loads(done.stdout.strip().splitlines()[-1])
         made = answer.get("admin") or answer
         if made.get("created"):
-            password = made.get("password") or self._env["ADMIN_PASSWORD"]
+            password = made.get("password") or self.environment["ADMIN_PASSWORD"]
             self.admin = Admin(username=made["username"], password=password)
 
     def pid(self, part: str) -> int:

@@ -73,7 +73,7 @@ _FROM_PLAIN: dict[str, Callable[[Any], Any]] = {
 def _reader_of(field: models.Field) -> Callable[[Any], Any]:
     if isinstance(field, SealedTextField):
         return lambda text: SealedToken(text) if text else text
-    while field.remote_field is not None:
+    while isinstance(field, models.ForeignKey):
         field = field.target_field
     return _FROM_PLAIN.get(field.get_internal_type(), lambda value: value)
 
@@ -95,9 +95,7 @@ class RowWriter:
         self._connection = connections[alias]
         self._fields = fields
         quote = self._connection.ops.quote_name
-        self._head = (
-            f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(field.column) for field in fields)}) VALUES "
-        )
+        self._head = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(str(field.column)) for field in fields)}) VALUES "
         self._row = f"({', '.join(['%s'] * len(fields))})"
         self._batch = max(1, min(BATCH, PARAMETERS // max(1, len(fields))))
 

@@ -63,7 +63,7 @@ def _write(writer: ArchiveWriter, alias: str, keys: list[schema.Key], tables: li
         parts = [
             writer.add_part(
                 model._meta.db_table,
-                [field.column for field in rows.columns(model)],
+                [str(field.column) for field in rows.columns(model)],
                 _lines(model, alias, key_ids),
             )
             for model in tables

@@ -47,13 +47,9 @@ def check_migrations() -> Iterator[Finding]:
     waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
     unknown = [key for key in executor.loader.applied_migrations if key not in executor.loader.graph.nodes]
     if unknown:
-        yield failed(
-            "migrations", f"A newer version migrated the database ({'.'.join(unknown[0])}); run that version."
-        )
+        yield failed("migrations", f"A newer version migrated the database ({'.'.join(unknown[0])}); run that version.")
     elif waiting:
-        yield failed(
-            "migrations", f"{len(waiting)} migrations wait; run `make run` or `manage.py prepare`."
-        )
+        yield failed("migrations", f"{len(waiting)} migrations wait; run `make run` or `manage.py prepare`.")
     else:
         yield fine("migrations", "The tables are those of this version.")
 

@@ -1,0 +1,1 @@
+"""The soak test: by hand, for hours."""
