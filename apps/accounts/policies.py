@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from django.contrib.auth.password_validation import CommonPasswordValidator
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -94,6 +95,24 @@ def password_problems(password: str, *, names: tuple[str, ...] = ()) -> list[str
     if demands("breached_check") and password.strip().lower() in _leaked():
         problems.append("This password is on the list of widely leaked ones.")
     return problems
+
+
+class PolicyValidator:
+    """The policy for Django's own commands that set a password (`manage.py changepassword`)."""
+
+    def validate(self, password: str, user: User | None = None) -> None:
+        """Refuse what the policy has something against.
+
+        Raises:
+            ValidationError: with one sentence a problem.
+        """
+        problems = password_problems(password, names=(user.username, user.email or "") if user else ())
+        if problems:
+            raise ValidationError(problems)
+
+    def get_help_text(self) -> str:
+        """Return what is demanded."""
+        return "Use a password that the password policy allows."
 
 
 @cache

@@ -21,6 +21,7 @@ from apps.accounts.authentication import (
     principal_of_api_key,
     principal_of_bearer,
     principal_of_session,
+    spend_ticket,
 )
 from apps.core.asgi.types import Receive, Scope, Send
 from apps.core.errors import DomainError, Unauthenticated
@@ -76,8 +77,11 @@ def _authenticate(headers: Mapping[bytes, bytes], query: Mapping[str, list[str]]
         bearer = headers.get(b"authorization", b"").decode("latin-1")
         key = headers.get(b"x-api-key", b"").decode("latin-1")
         token = (query.get("token") or [""])[0]
-        if sum(map(bool, (bearer, key, token))) > 1:
+        ticket = (query.get("ticket") or [""])[0]
+        if sum(map(bool, (bearer, key, token, ticket))) > 1:
             raise Unauthenticated("Send one credential, not two.")
+        if ticket:
+            return spend_ticket(ticket, "/ws")
         if token:
             return principal_of_bearer(token)
         if key:

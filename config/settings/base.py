@@ -144,6 +144,7 @@ ADMIN_EMAIL = env.text("ADMIN_EMAIL")
 AUTH_USER_MODEL = "accounts.User"
 SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # user names are unique without regard to case, which this check does not see
 AUTHENTICATION_BACKENDS = ["apps.accounts.backends.AccountBackend"]
+AUTH_PASSWORD_VALIDATORS = [{"NAME": "apps.accounts.policies.PolicyValidator"}]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.ScryptPasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",

@@ -1,5 +1,6 @@
 """What the tests of the accounts share."""
 
+import base64
 import time
 from typing import Any
 
@@ -20,8 +21,6 @@ def signed_in(user: User, kind: str = "jwt") -> Principal:
 
 def code_of(seed: str, steps: int = 0) -> str:
     """Return the code of a seed, `steps` half minutes from now."""
-    import base64
-
     totp = TOTP(base64.b32decode(seed), 30)
     totp.time = time.time() + 30 * steps
     return f"{totp.token():06d}"

@@ -180,3 +180,13 @@ def test_ticket_dies_with_its_session_and_key() -> None:
 def test_ticket_for_no_path_of_ours_is_422(path: str) -> None:
     with pytest.raises(Invalid):
         create_ticket(path=path, actor=signed_in(make_user()))
+
+
+def test_stream_takes_a_ticket_once_and_other_views_take_none() -> None:
+    client, nobody = client_as("viewer"), client_as("anonymous")
+    path = "/api/v1/containers/events"
+    ticket = client.post("/api/v1/auth/ticket", {"path": path}).json()["ticket"]
+    assert nobody.get(path, {"ticket": ticket}).status_code == 200
+    assert nobody.get(path, {"ticket": ticket}).status_code == 401
+    elsewhere = client.post("/api/v1/auth/ticket", {"path": "/api/v1/auth/me"}).json()["ticket"]
+    assert nobody.get("/api/v1/auth/me", {"ticket": elsewhere}).status_code == 401

@@ -5,7 +5,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from apps.accounts.models import LoginGuard, Role, User
@@ -107,3 +107,11 @@ def test_document_of_permissions_is_fresh() -> None:
     document = Path(__file__).parent.parent.parent / "docs" / "permissions.md"
     assert document.read_text() == run("permissions_doc"), "run `manage.py permissions_doc > docs/permissions.md`"
     assert all(f"`{code}`" in document.read_text() for code in CODES)
+
+
+def test_djangos_own_changepassword_minds_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_user(username="kim")
+    monkeypatch.setattr("getpass.getpass", lambda prompt="": "short")
+    with pytest.raises(CommandError):
+        run("changepassword", "kim")
+    assert User.objects.get().check_password(PASSWORD)

@@ -5,6 +5,7 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.contrib.auth import authenticate
 from django.test import Client
 from django.utils import timezone
 
@@ -235,8 +236,6 @@ def test_page_without_mail_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_djangos_own_ways_in_are_closed() -> None:
-    from django.contrib.auth import authenticate
-
     user = make_user("admin", "kim")
     assert authenticate(username="kim", password=PASSWORD) is None
     client = Client()

@@ -4,7 +4,10 @@ import pytest
 from django.db import connection
 from django.test import override_settings
 
+from apps.accounts.authentication import principal_of_session
 from apps.accounts.models import RecoveryCode, Session, TotpDevice
+from apps.accounts.principals import principal_of_key
+from apps.accounts.services import mfa
 from apps.core.errors import Unauthenticated
 from tests.accounts.support import code_of, enrol, problems, secure, signed_in
 from tests.factories.accounts import PASSWORD, client_of, client_with_key, make_api_key, make_session, make_user
@@ -117,8 +120,6 @@ def test_key_of_somebody_who_owes_a_second_factor_has_no_rights_but_a_servers_ke
     secure(mfa_required_roles=["admin"])
     refused = client_with_key(secret).get("/api/v1/roles")
     assert (refused.status_code, refused.json()["code"]) == (403, "mfa_enrolment_required")
-    from apps.accounts.principals import principal_of_key
-
     assert principal_of_key(key).can("samples:push")
 
 
@@ -127,21 +128,15 @@ def test_removing_the_device_makes_no_old_session_verified() -> None:
     enrol(user)
     session = make_session(user)
     Session.objects.filter(id=session.id).update(mfa_verified=True)
-    from apps.accounts.services import mfa
-
     mfa.remove_device(user=user)
     enrol_again = TotpDevice.objects.create(user=user, name="app", confirmed=True, seed="JBSWY3DPEHPK3PXP")
     assert enrol_again.confirmed
-    from apps.accounts.authentication import principal_of_session
-
     with pytest.raises(Unauthenticated):
         principal_of_session(session.id)
 
 
 @override_settings(PUBLIC_HOST="watch.example.org")
 def test_key_uri_names_the_installation() -> None:
-    from apps.accounts.services import mfa
-
     enrolment = mfa.begin_enrolment(actor=signed_in(make_user(username="kim")))
     assert "watch.example.org" in enrolment.otpauth_uri
     assert "kim" in enrolment.otpauth_uri

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from apps.accounts.authentication import principal_now
+from apps.accounts.credentials import principal_now
 from apps.accounts.hashing import hash_secret
 from apps.accounts.models import Ticket
 from apps.core.errors import Invalid, Unauthenticated

@@ -61,11 +61,13 @@ class EventStreamView(ApiView):
     codes: ClassVar[dict[str, str]] = {"get": "events:view"}
     renderer_classes = [EventStreamRenderer, JSONRenderer]
     throttle_scope = "none"
+    accepts_ticket = True
 
     @extend_schema(
         operation_id="events_stream",
         summary="Follow every event",
         parameters=[
+            OpenApiParameter("ticket", OpenApiTypes.STR, description="From POST /auth/ticket, instead of a header."),
             OpenApiParameter(
                 "types",
                 OpenApiTypes.STR,
@@ -102,12 +104,14 @@ class MetricsStreamView(ApiView):
     codes: ClassVar[dict[str, str]] = {"get": "servers:view"}
     renderer_classes = [EventStreamRenderer, JSONRenderer]
     throttle_scope = "none"
+    accepts_ticket = True
 
     @extend_schema(
         operation_id="metrics_stream",
         summary="Follow a server's snapshots",
         parameters=[
-            OpenApiParameter("agent_id", OpenApiTypes.STR, description="Slug or id of the server; default `local`.")
+            OpenApiParameter("agent_id", OpenApiTypes.STR, description="Slug or id of the server; default `local`."),
+            OpenApiParameter("ticket", OpenApiTypes.STR, description="From POST /auth/ticket, instead of a header."),
         ],
         responses={
             (200, "text/event-stream"): OpenApiResponse(
