@@ -22,14 +22,11 @@ lint:            ## ruff, mypy, missing migrations, the OpenAPI schema
 
 bench:           ## measure the figures of docs/benchmarks.md (heavy)
 	@.ci/venv tests/requirements.txt
-	@for each in tests/benchmarks/bench_*.py; do \
-		$(PYTHON) -m "tests.benchmarks.$$(basename "$$each" .py)" $(ARGS) || exit 1; \
-	done
+	@$(PYTHON) -m tests.benchmarks $(ARGS)
 
-soak:            ## kill parts of the product at random points, KILLS=300 times (long)
+soak:            ## kill parts of the product at a thousand random points (long; ARGS="--kills 100")
 	@.ci/venv tests/requirements.txt
-	@KILLS=$(or $(KILLS),300) KILL_SEED=$(or $(KILL_SEED),$(shell date +%s)) \
-		$(PYTHON) -m pytest tests/e2e/test_kills.py -p no:randomly -s $(ARGS)
+	@$(PYTHON) -m tests.soak $(ARGS)
 
 backup:          ## copy all data but the keys into FILE, while it runs
 	@.ci/venv
