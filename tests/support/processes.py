@@ -179,15 +179,6 @@ class Installation:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def memory_bytes(self) -> int:
-        """Return the proportional share of memory of all processes of the installation."""
-        total = 0
-        for pid in processes_of(str(self.data_dir)):
-            with contextlib.suppress(OSError):
-                rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-                total += int(re.search(r"^Pss:\s+(\d+)", rollup, re.MULTILINE)[1]) * 1024  # type: ignore[index]
-        return total
-
     def assert_nothing_left(self) -> None:
         """Wait until no process of the installation is left; the children of a killed supervisor need a moment."""
         with contextlib.suppress(AssertionError):
