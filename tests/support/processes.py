@@ -22,7 +22,7 @@ from typing import TypeVar
 
 Found = TypeVar("Found")
 ROOT = Path(__file__).resolve().parent.parent.parent
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """How long a test waits for something that must happen; no test depends on how soon it does."""
 
 # What the test run sets for its own process, or the shell for another installation.
@@ -193,7 +193,12 @@ class Installation:
         self.assert_nothing_left()
 
     def __enter__(self) -> "Installation":
-        return self.start() if self._process is None else self
+        try:
+            return self.start()
+        except BaseException:
+            if self._process and self._process.poll() is None:
+                self.stop()
+            raise
 
     def __exit__(self, *error: object) -> None:
         self.stop()
