@@ -95,7 +95,8 @@ class RowWriter:
         self._connection = connections[alias]
         self._fields = fields
         quote = self._connection.ops.quote_name
-        self._head = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(str(field.column)) for field in fields)}) VALUES "
+        names = ", ".join(quote(str(field.column)) for field in fields)
+        self._head = f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES "
         self._row = f"({', '.join(['%s'] * len(fields))})"
         self._batch = max(1, min(BATCH, PARAMETERS // max(1, len(fields))))
 
