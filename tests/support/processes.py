@@ -193,6 +193,8 @@ class Installation:
         self.assert_nothing_left()
 
     def __enter__(self) -> "Installation":
+        if self._process is not None:
+            return self
         try:
             return self.start()
         except BaseException:
