@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
@@ -190,16 +191,23 @@ def sparklines(
     end = to_ms(now or timezone.now())
     start = end - end % width - (points - 1) * width
     ids = dict(endpoints.order_by().values_list("num", "id"))
-    sums: dict[int, list[list[float]]] = {num: [[0.0, 0.0] for _ in range(points)] for num in ids}
-    buckets = model._default_manager.filter(at__gte=start, latency_count__gt=0)
-    for num, at, total, count in buckets.values_list("num", "at", "latency_sum", "latency_count").iterator():
-        if num in sums and (position := (at - start) // width) < points:
-            point = sums[num][position]
-            point[0] += total
-            point[1] += count
+    sums = {num: [0.0] * points for num in ids}
+    counts = {num: [0] * points for num in ids}
+    # By hand: a day of 5,000 endpoints is 120,000 rows, and the ORM takes four times as long to hand them out.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT num, (at - %s) / %s, latency_sum, latency_count FROM {model._meta.db_table} WHERE at >= %s",
+            [start, width, start],
+        )
+        for num, position, total, count in cursor.fetchall():
+            if num in sums and position < points:
+                sums[num][position] += total
+                counts[num][position] += count
     return {
-        str(ids[num]): [round(total / count, 1) if count else None for total, count in line]
-        for num, line in sums.items()
+        str(pk): [
+            round(total / count, 1) if count else None for total, count in zip(sums[num], counts[num], strict=True)
+        ]
+        for num, pk in ids.items()
     }
 
 
