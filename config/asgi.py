@@ -1,6 +1,7 @@
 """The ASGI application: the edge in front of Django, the sockets and the hot paths."""
 
 import os
+from typing import cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -9,6 +10,7 @@ from django.core.asgi import get_asgi_application  # noqa: E402
 _django = get_asgi_application()
 
 from apps.core.asgi import Edge, Switch  # noqa: E402
+from apps.core.asgi.types import Application  # noqa: E402
 from apps.fleet.hot import SampleApplication  # noqa: E402
 from apps.monitors.hot import PingApplication  # noqa: E402
 from apps.realtime.hub import hub  # noqa: E402
@@ -26,7 +28,7 @@ async def _stop() -> None:
 
 application = Edge(
     Switch(
-        http=_django,
+        http=cast(Application, _django),
         websocket=sockets,
         hot=[("/ping/", _pings), ("/api/v1/metrics/", _samples)],
         on_start=[hub.start],

@@ -1,6 +1,7 @@
 """The Celery app. Its worker process also hosts the pulse, the runner and, embedded, beat and the local sampler."""
 
 import os
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -23,11 +24,11 @@ app.conf.beat_schedule = {
 class PulseStep(bootsteps.StartStopStep):
     """Starts the pulse and the runner with the worker, stops them with it."""
 
-    requires = {"celery.worker.components:Pool"}
+    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: object, **options: object) -> None:
         super().__init__(parent, **options)
-        self.pulse: object = None
+        self.pulse: Any = None
 
     def start(self, parent: object) -> None:
         from apps.core.pulse import Pulse
@@ -41,18 +42,18 @@ class PulseStep(bootsteps.StartStopStep):
         from apps.core.runner import runner
 
         if self.pulse is not None:
-            self.pulse.stop()  # type: ignore[attr-defined]
+            self.pulse.stop()
         runner().stop()
 
 
 class BeatStep(bootsteps.StartStopStep):
     """Runs beat as a thread of the worker where there is no process of its own for it."""
 
-    requires = {"celery.worker.components:Pool"}
+    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: object, **options: object) -> None:
         super().__init__(parent, **options)
-        self.beat: object = None
+        self.beat: Any = None
 
     def include_if(self, parent: object) -> bool:
         return os.environ.get("WATCHKEEPER_EMBED_BEAT") == "1"
@@ -62,21 +63,21 @@ class BeatStep(bootsteps.StartStopStep):
         from django.conf import settings
 
         self.beat = EmbeddedService(app, thread=True, schedule_filename=str(settings.DATA_DIR / "beat-schedule"))
-        self.beat.start()  # type: ignore[attr-defined]
+        self.beat.start()
 
     def stop(self, parent: object) -> None:
         if self.beat is not None:
-            self.beat.stop()  # type: ignore[attr-defined]
+            self.beat.stop()
 
 
 class SamplerStep(bootsteps.StartStopStep):
     """Samples the platform's own host; a lease lets one worker of all do it."""
 
-    requires = {"celery.worker.components:Pool"}
+    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: object, **options: object) -> None:
         super().__init__(parent, **options)
-        self.sampler: object = None
+        self.sampler: Any = None
 
     def include_if(self, parent: object) -> bool:
         from django.conf import settings
@@ -91,7 +92,7 @@ class SamplerStep(bootsteps.StartStopStep):
 
     def stop(self, parent: object) -> None:
         if self.sampler is not None:
-            self.sampler.stop()  # type: ignore[attr-defined]
+            self.sampler.stop()
 
 
 app.steps["worker"].update({PulseStep, BeatStep, SamplerStep})

@@ -17,5 +17,5 @@ class AlertsConfig(AppConfig):
         def name_of(identifier: str) -> str | None:
             return Alert.objects.filter(id=identifier).values_list("subject_name", flat=True).first()
 
-        subjects.register("alert", SubjectKind(name_of, lambda identifier: f"/admin/alerts/alert/{identifier}/change/"))
+        subjects.register("alert", SubjectKind(name_of, lambda identifier: f"/admin/alerts/alert/{identifier}/"))
         metric_collectors.register("alerts", selectors.metrics)

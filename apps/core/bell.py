@@ -113,7 +113,7 @@ class _Bell:
         while True:
             try:
                 client = _client(socket_timeout=None)
-                pubsub = client.pubsub(ignore_subscribe_messages=True)
+                pubsub = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
                 pubsub.subscribe(*(_channel(name) for name in (EVENTS, FACTS, WORK, SETTINGS, LIVE)))
                 self.connected = True
                 for name in (EVENTS, FACTS, WORK, SETTINGS):  # what was rung while the line was down

@@ -72,5 +72,5 @@ class _Collector:
 def exposition(*, per_object: bool) -> bytes:
     """Return the text exposition; the series of single servers and monitors only where `per_object`."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(per_object))  # type: ignore[arg-type]
+    registry.register(_Collector(per_object))
     return generate_latest(registry)

@@ -143,7 +143,7 @@ class SealedTextField(models.Field):
     def get_transform(self, lookup_name: str) -> Any:
         raise FieldError(f"{self.name} is sealed and can't be filtered on; only isnull works.")
 
-    def value_from_object(self, obj: models.Model) -> str | None:
+    def value_from_object(self, obj: models.Model) -> Any:
         """Return a mask, never the secret: this feeds forms, `model_to_dict` and model serializers."""
         held = obj.__dict__.get(self.attname)
         return MASK if isinstance(held, _Held) else held

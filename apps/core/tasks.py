@@ -44,7 +44,7 @@ def prune_idempotency(limit: int) -> int:
 keeps.register("events", Keep("core_event", "retention.events", prune_events))
 
 
-@shared_task(name="core.prune", queue="work")
+@shared_task(name="core.prune")
 def prune() -> None:
     """Delete what is past its keep time, in short transactions, for at most 8 s. Its turn also shows that beat beats."""
     import time

@@ -29,7 +29,7 @@ def notice_silence() -> None:
         pass
 
 
-@shared_task(name="fleet.roll_up", queue="work")
+@shared_task(name="fleet.roll_up")
 def roll_up_samples() -> None:
     """Roll up what is over, for at most 8 s; what is left waits for the next minute."""
     roll_up(for_s=8.0)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from apps.core.principals import Principal
 from apps.realtime.followers import Follower, Frame
@@ -25,7 +25,7 @@ async def follow(
     subject: tuple[str, str] | None = None,
     first: bytes = b"",
     name: str | None = None,
-    idle: Callable[[], "asyncio.Future[bytes]"] | None = None,
+    idle: Callable[[], Awaitable[bytes]] | None = None,
     idle_s: float = COMMENT_EVERY_S,
 ) -> AsyncIterator[bytes]:
     """Yield the events that match, from now on or after `last_event_id`.

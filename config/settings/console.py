@@ -7,7 +7,7 @@ from django.templatetags.static import static
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Watchkeeper",
     "SITE_HEADER": "Watchkeeper",
-    "SITE_SYMBOL": "visibility",
+    "SITE_ICON": lambda _: static("console/icon.svg"),
     "SITE_URL": None,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("console/icon.svg")}],
     "SHOW_HISTORY": False,

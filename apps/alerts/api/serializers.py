@@ -1,6 +1,6 @@
 """Shapes of the alerts' API."""
 
-from typing import Any
+from typing import Any, cast
 
 from rest_framework import serializers
 
@@ -53,7 +53,7 @@ class AlertSerializer(serializers.ModelSerializer[Alert]):
         """Return the slug of the alert's server; looked up once a page."""
         if alert.server_id is None:
             return None
-        slugs: dict[Any, str] = self.context.setdefault("slugs", {})
+        slugs: dict[Any, str] = cast(dict[str, Any], self.context).setdefault("slugs", {})
         if alert.server_id not in slugs:
             page = getattr(self.parent, "instance", None) or [alert]
             wanted = {row.server_id for row in page if row.server_id}

@@ -1,6 +1,6 @@
 """Views of the alerts' API."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view, inline_serializer
@@ -158,7 +158,7 @@ class AlertConfigView(ApiView):
         Raises:
             Invalid: warning is not under critical, an unknown metric (422).
         """
-        services.change_config(values=request.data, actor=self.principal())
+        services.change_config(values=cast(dict[str, Any], request.data), actor=self.principal())
         return Response(selectors.config())
 
 

@@ -111,7 +111,7 @@ def _framework_error(error: drf.APIException) -> Response:
     if isinstance(error, drf.NotAuthenticated | drf.AuthenticationFailed):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, drf.Throttled):
-        wait = max(1, round(error.wait or 1))
+        wait = max(1, round(getattr(error, "wait", None) or 1))
         headers["Retry-After"] = str(wait)
         detail = f"Too many requests; try again in {wait} s."
     return Response(body_of(detail, code), status=status, headers=headers)

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from apps.core.api.callers import caller_of
 from apps.core.errors import Forbidden
 
 PUBLIC = "public"
@@ -36,10 +37,11 @@ class HasCode(BasePermission):
         code = code_of(view, method)
         if code == PUBLIC:
             return True
-        if code is None or request.user is None:
+        caller = caller_of(request)
+        if code is None or caller is None:
             return False
-        if request.user.can(code):
+        if caller.can(code):
             return True
-        if request.user.restriction:
-            raise Forbidden(RESTRICTIONS[request.user.restriction], code=request.user.restriction)
+        if caller.restriction:
+            raise Forbidden(RESTRICTIONS[caller.restriction], code=caller.restriction)
         return False

@@ -23,13 +23,13 @@ class ConsoleAutoSchema(AutoSchema):
         return [parts[1] if parts[0] == "apps" else "core"]
 
 
-class CredentialScheme(OpenApiAuthenticationExtension):
+class CredentialScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """The credentials that count."""
 
     target_class = "apps.accounts.authentication.CredentialAuthentication"
-    name = ["bearer", "apiKey"]  # type: ignore[assignment]
+    name = ["bearer", "apiKey"]
 
-    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:  # type: ignore[override]
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
         """Describe JWT and API key."""
         return [
             {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from apps.core import context, runtime_settings
+from apps.core.api.callers import caller_of
 
 WINDOW_S = 60
 
@@ -50,7 +51,7 @@ class PrincipalThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: Any) -> bool:
         """Return whether the request is within its budget; the figures go into the answer's headers."""
         scope = getattr(view, "throttle_scope", "")
-        principal = request.user
+        principal = caller_of(request)
         if scope == "none" or (principal is not None and getattr(request, "auth", None) == "cookie"):
             return True
         if scope == "login" or principal is None:

@@ -12,9 +12,7 @@ urlpatterns = [
     re_path(r"^settings/bulk/?$", settings_views.SettingsBulkView.as_view(), name="settings-bulk"),
     re_path(r"^settings/health/?$", settings_views.SettingsHealthView.as_view(), name="settings-health"),
     re_path(r"^settings/refresh/?$", settings_views.RefreshIntervalView.as_view(), name="settings-refresh"),
-    re_path(
-        r"^settings/(?P<category>[^/]+)/(?P<key>[^/]+)/?$", settings_views.SettingView.as_view(), name="setting"
-    ),
+    re_path(r"^settings/(?P<category>[^/]+)/(?P<key>[^/]+)/?$", settings_views.SettingView.as_view(), name="setting"),
     re_path(r"^admin/audit/?$", audit_views.AuditView.as_view(), name="admin-audit"),
     re_path(r"^audit/?$", audit_views.AuditEventListView.as_view(), name="audit"),
     re_path(r"^audit/export/?$", audit_views.AuditExportView.as_view(), name="audit-export"),

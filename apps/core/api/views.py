@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from apps.core import errors
+from apps.core.api.callers import caller_of
 from apps.core.models import IdempotencyRecord
 from apps.core.principals import Principal
 
@@ -28,9 +29,9 @@ class _Manners:
 
     def principal(self) -> Principal:
         """Return the caller."""
-        user = self.request.user  # type: ignore[attr-defined]
-        assert isinstance(user, Principal)
-        return user
+        caller = caller_of(self.request)  # type: ignore[attr-defined]
+        assert caller is not None, "this action is not public"
+        return caller
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Add the rate limit's figures."""
@@ -146,9 +147,10 @@ def idempotent(action: Any) -> Any:
         key = request.headers.get("Idempotency-Key", "")[:200]
         if not key:
             return action(self, request, *args, **kwargs)
+        caller = caller_of(request)
         route, principal = (
             f"{request.method} {request.path.rstrip('/')}"[:200],
-            request.user.pk if request.user else "anonymous",
+            caller.pk if caller else "anonymous",
         )
         digest = hashlib.sha256(json.dumps(request.data, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -46,13 +46,13 @@ async def connect(
     phases = progress.stop()
     try:
         if watch_s and await _breaks_off(wire, watch_s):
-            error = ConnectError(
+            broken = ConnectError(
                 f"{name}, port {port}, accepted the connection and closed it at once.",
                 reason="closed",
                 remote_ip=progress.remote_ip,
             )
-            error.phases = phases
-            raise error
+            broken.phases = phases
+            raise broken
     finally:
         wire.close()
     return phases

@@ -90,7 +90,7 @@ def _lease_seconds() -> float:
     return _lease_s
 
 
-@shared_task(name="monitors.roll_up", queue="work")
+@shared_task(name="monitors.roll_up")
 def roll_up() -> None:
     """Roll up results: 5 minutes each time, hours and days every five minutes. One worker at a time."""
     if not leases.hold("monitors.roll_up", seconds=60):
@@ -104,7 +104,7 @@ def roll_up() -> None:
         leases.release("monitors.roll_up")
 
 
-@shared_task(name="monitors.drop_series", queue="work")
+@shared_task(name="monitors.drop_series")
 def drop_removed() -> None:
     """Delete the results of removed endpoints, in short transactions, for at most 5 s."""
     end = timezone.now() + timedelta(seconds=5)
