@@ -216,7 +216,8 @@ class ThresholdForm(ConsoleForm):
     for_s = DurationField(label="For", initial=0, help_text="So long it must last before an alert opens.")
     clear_value = forms.FloatField(
         required=False, label="Clears at", widget=forms.NumberInput(attrs={"step": "any"}),
-        help_text="Where empty: 5 % of the limit on the good side, so that a value on the edge makes one alert, not many.",
+        help_text="Where empty: 5 % of the limit on the good side, so that a value on the edge makes one alert, "
+        "not many.",
     )  # fmt: skip
     enabled = forms.BooleanField(required=False, initial=True)
     groups = (

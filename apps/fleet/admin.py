@@ -35,7 +35,9 @@ class ServerForm(ConsoleForm):
 
     name = forms.CharField(max_length=200, help_text="As people call it.")
     slug = forms.CharField(
-        max_length=64, required=False, help_text="Short name for the API and for agents; made from the name where empty."
+        max_length=64,
+        required=False,
+        help_text="Short name for the API and for agents; made from the name where empty.",
     )
     host = forms.CharField(max_length=255, required=False, label="Host name or address")
     port = forms.IntegerField(min_value=1, max_value=65535, initial=22, label="SSH port")
@@ -76,11 +78,20 @@ class TagFilter(admin.SimpleListFilter):
 class ServerAdmin(ConsoleAdmin):
     """Machines: their newest figures, their history, their processes."""
 
-    codes: ClassVar = {"view": "servers:view", "add": "servers:create", "change": "servers:update", "delete": "servers:delete"}
+    codes: ClassVar = {
+        "view": "servers:view",
+        "add": "servers:create",
+        "change": "servers:update",
+        "delete": "servers:delete",
+    }
     subject_kind = "server"
     list_title = "Servers"
     add_label = "Add server"
-    empty: ClassVar = ("dns", "No server yet", "This host adds itself with its first sample. Any other machine can push its figures with an API key.")
+    empty: ClassVar = (
+        "dns",
+        "No server yet",
+        "This host adds itself with its first sample. Any other machine can push its figures with an API key.",
+    )
     form_class = ServerForm
     list_display = ("server", "presence", "cpu", "memory", "disk", "last_hour", "seen")
     list_filter = (StatusFilter, TagFilter)
@@ -119,7 +130,9 @@ class ServerAdmin(ConsoleAdmin):
         """Show the name, the host and the tags."""
         words = "".join(format_html("<span class='wk-tag'>{}</span>", tag.name) for tag in row.tags.all())
         where = "this host" if row.is_local else row.host or row.slug
-        return format_html("{}<span class='sub'>{} <span class='wk-tags'>{}</span></span>", row.name, where, SafeString(words))
+        return format_html(
+            "{}<span class='sub'>{} <span class='wk-tags'>{}</span></span>", row.name, where, SafeString(words)
+        )
 
     @column("Status", order="state__status", css="tight")
     def presence(self, row: Server) -> SafeString:
@@ -133,7 +146,9 @@ class ServerAdmin(ConsoleAdmin):
         value = getattr(row.state, metric)
         limits = {"cpu": (80, 95), "memory": (85, 95), "disk": (80, 90)}[metric]
         label = f"{metric} of {row.name}"
-        return SafeString(render_to_string("console/partials/meter.html", meter(value, *limits, label=label, metric=metric)))
+        return SafeString(
+            render_to_string("console/partials/meter.html", meter(value, *limits, label=label, metric=metric))
+        )
 
     @column("CPU", order="state__cpu")
     def cpu(self, row: Server) -> SafeString:
@@ -169,7 +184,9 @@ class ServerAdmin(ConsoleAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Offer no removal of the host that adds itself again."""
-        return super().has_delete_permission(request, obj) and not (obj is not None and obj.is_local and settings.LOCAL_SERVER)
+        return super().has_delete_permission(request, obj) and not (
+            obj is not None and obj.is_local and settings.LOCAL_SERVER
+        )
 
     def create(self, request: HttpRequest, data: dict[str, Any]) -> Server:
         """Add a server."""
@@ -235,7 +252,12 @@ def _tile(request: HttpRequest) -> Tile:
         "Servers",
         "dns",
         reverse("admin:fleet_server_changelist"),
-        ((offline, "offline", "crit"), (ill, "with alerts", "warn"), (unknown, "unknown", "unknown"), (online, "online", "ok")),
+        (
+            (offline, "offline", "crit"),
+            (ill, "with alerts", "warn"),
+            (unknown, "unknown", "unknown"),
+            (online, "online", "ok"),
+        ),
     )
 
 
@@ -247,8 +269,16 @@ def _local_panel(request: HttpRequest) -> dict[str, Any] | None:
     system = (snapshot or {}).get("system") or {}
     booted = None
     if snapshot and system.get("uptime"):
-        booted = datetime.fromtimestamp(datetime.fromisoformat(snapshot["timestamp"]).timestamp() - system["uptime"], UTC)
-    return {"server": server, "state": server.state, "system": system, "booted": booted, "url": reverse("admin:fleet_server_detail", args=[server.pk])}
+        booted = datetime.fromtimestamp(
+            datetime.fromisoformat(snapshot["timestamp"]).timestamp() - system["uptime"], UTC
+        )
+    return {
+        "server": server,
+        "state": server.state,
+        "system": system,
+        "booted": booted,
+        "url": reverse("admin:fleet_server_detail", args=[server.pk]),
+    }
 
 
 tiles.register("servers", (20, "servers:view", _tile))

@@ -77,7 +77,7 @@ def _resolve(ref: str) -> str | None:
 
 def _url(ref: str) -> str:
     try:
-        return f"/admin/fleet/server/{UUID(ref)}/change/"
+        return f"/admin/fleet/server/{UUID(ref)}/"
     except ValueError:
         return "/admin/fleet/server/"
 

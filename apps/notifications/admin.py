@@ -30,7 +30,12 @@ from apps.notifications.transports import transports
 from apps.notifications.transports.base import Field
 
 LEVELS = [("critical", "Critical"), ("warning", "Warning"), ("info", "Info")]
-SOURCES = [("endpoint", "Endpoints"), ("heartbeat", "Heartbeats"), ("certificate", "Certificates"), ("server", "Servers")]
+SOURCES = [
+    ("endpoint", "Endpoints"),
+    ("heartbeat", "Heartbeats"),
+    ("certificate", "Certificates"),
+    ("server", "Servers"),
+]
 
 
 def fact_names() -> list[str]:
@@ -85,7 +90,11 @@ class InboxAdmin(ConsoleAdmin):
     codes: ClassVar = {"view": "notifications:view"}
     list_title = "Inbox"
     intro = "What you were told, newest first."
-    empty: ClassVar = ("inbox", "Your inbox is empty", "Alerts and notices of Watchkeeper itself come here, whatever channels there are.")
+    empty: ClassVar = (
+        "inbox",
+        "Your inbox is empty",
+        "Alerts and notices of Watchkeeper itself come here, whatever channels there are.",
+    )
     list_display = ("what", "level_shown", "when")
     list_filter = (UnreadFilter,)
     search_fields = ("title", "message")
@@ -142,7 +151,10 @@ def _bell(request: HttpRequest) -> dict[str, Any]:
     if principal is None or not may(request, "notifications:view"):
         return {}
     unread = selectors.unread_count(principal)
-    return {"inbox_url": reverse("admin:notifications_notification_changelist"), "inbox_unread": "99+" if unread > 99 else unread}
+    return {
+        "inbox_url": reverse("admin:notifications_notification_changelist"),
+        "inbox_unread": "99+" if unread > 99 else unread,
+    }
 
 
 # --- channels -------------------------------------------------------------------------------------------------------
@@ -157,7 +169,9 @@ def _form_field(one: Field) -> forms.Field:
     if one.kind == "texts":
         return WordsField(**common)
     if one.kind == "headers":
-        return WordsField(**{**common, "help_text": f"{one.help} One “Name: value” a line; {MASK} keeps what is stored."}, lines=True)
+        return WordsField(
+            **{**common, "help_text": f"{one.help} One “Name: value” a line; {MASK} keeps what is stored."}, lines=True
+        )
     if one.secret:
         return forms.CharField(**{**common, "help_text": f"{one.help} {MASK} keeps what is stored.".strip()})
     return forms.CharField(**common)
@@ -174,7 +188,10 @@ def channel_form(kind: str) -> type[ConsoleForm]:
     for one in transport.fields:
         fields[f"config_{one.name}"] = _form_field(one)
         names[f"config.{one.name}"] = f"config_{one.name}"
-    groups = (("Channel", "", ("name", "enabled")), (transport.label, "", [f"config_{one.name}" for one in transport.fields]))
+    groups = (
+        ("Channel", "", ("name", "enabled")),
+        (transport.label, "", [f"config_{one.name}" for one in transport.fields]),
+    )
     return type("ChannelForm", (ConsoleForm,), {**fields, "groups": groups, "service_names": names})
 
 
@@ -199,11 +216,20 @@ def _test_channel(request: HttpRequest, row: Channel, note: str) -> HttpResponse
 class ChannelAdmin(ConsoleAdmin):
     """Ways to tell people."""
 
-    codes: ClassVar = {"view": "channels:view", "add": "channels:create", "change": "channels:update", "delete": "channels:delete"}
+    codes: ClassVar = {
+        "view": "channels:view",
+        "add": "channels:create",
+        "change": "channels:update",
+        "delete": "channels:delete",
+    }
     list_title = "Channels"
     intro = "Ways to tell people. A channel without a rule is told when an alert opens, escalates and resolves."
     add_label = "Add channel"
-    empty: ClassVar = ("campaign", "No channel yet", "Add an email or webhook channel, so that somebody hears when no console is open.")
+    empty: ClassVar = (
+        "campaign",
+        "No channel yet",
+        "Add an email or webhook channel, so that somebody hears when no console is open.",
+    )
     form_class = ConsoleForm
     list_display = ("channel", "type_shown", "health", "told")
     ordering = ("name",)
@@ -239,6 +265,10 @@ class ChannelAdmin(ConsoleAdmin):
         """Show when something arrived."""
         return ago(row.state.last_delivered_at)
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Show the form to those alone who may see the configuration."""
+        return super().has_change_permission(request, obj) and may(request, "channels:configure")
+
     def _kind(self, request: HttpRequest, row: Channel | None) -> str:
         kind = row.type if row is not None else request.GET.get("type", "email")
         return kind if kind in transports else "webhook"
@@ -262,8 +292,6 @@ class ChannelAdmin(ConsoleAdmin):
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show the form, for a new channel with a choice of kinds."""
-        if object_id is not None:
-            require(request, "channels:configure")
         response = super().changeform_view(request, object_id, form_url, extra_context)
         if isinstance(response, TemplateResponse) and response.context_data and object_id is None:
             response.template_name = "console/channel_form.html"
@@ -277,12 +305,19 @@ class ChannelAdmin(ConsoleAdmin):
         """Add a channel."""
         kind = self._kind(request, None)
         return services.create_channel(
-            actor=require(request, "channels:create"), name=data["name"], type=kind, config=config_from(kind, data), enabled=data["enabled"]
+            actor=require(request, "channels:create"),
+            name=data["name"],
+            type=kind,
+            config=config_from(kind, data),
+            enabled=data["enabled"],
         )
 
     def update(self, request: HttpRequest, row: Channel, data: dict[str, Any]) -> Channel:
         """Change a channel; a field that was emptied is taken out of its configuration."""
-        config = {**{one.name: None for one in transports[row.type].fields if not one.required}, **config_from(row.type, data)}
+        config = {
+            **{one.name: None for one in transports[row.type].fields if not one.required},
+            **config_from(row.type, data),
+        }
         stored = selectors.masked_config(row)
         config = {name: value for name, value in config.items() if value is not None or name in stored}
         changes = {"name": data["name"], "enabled": data["enabled"], "config": config}
@@ -318,29 +353,66 @@ class RuleForm(ConsoleForm):
     """Who is told of what."""
 
     name = forms.CharField(max_length=100)
-    events = WordsField(required=False, help_text="Names or families such as alert.opened or alert.*, apart by commas. Where empty: alerts and notices of Watchkeeper itself.")
-    levels = forms.MultipleChoiceField(choices=LEVELS, required=False, widget=forms.CheckboxSelectMultiple, help_text="None chosen: all.")
-    sources = forms.MultipleChoiceField(choices=SOURCES, required=False, widget=forms.CheckboxSelectMultiple, label="About", help_text="None chosen: all.")
+    events = WordsField(
+        required=False,
+        help_text="Names or families such as alert.opened or alert.*, apart by commas. Where empty: alerts and "
+        "notices of Watchkeeper itself.",
+    )
+    levels = forms.MultipleChoiceField(
+        choices=LEVELS, required=False, widget=forms.CheckboxSelectMultiple, help_text="None chosen: all."
+    )
+    sources = forms.MultipleChoiceField(
+        choices=SOURCES,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label="About",
+        help_text="None chosen: all.",
+    )
     tags = WordsField(required=False, help_text="Things that carry every one of these tags; all where empty.")
-    channels = forms.ModelMultipleChoiceField(Channel.objects.order_by("name"), required=False, widget=forms.CheckboxSelectMultiple)
+    channels = forms.ModelMultipleChoiceField(
+        Channel.objects.order_by("name"), required=False, widget=forms.CheckboxSelectMultiple
+    )
     inbox = forms.BooleanField(required=False, initial=True, label="Also tell people in their inbox")
-    throttle_s = DurationField(required=False, label="At most once in", help_text="For one thing; 0 or empty: every time.")
-    escalate_after_s = DurationField(required=False, label="Tell again after", help_text="While an alert is open and nobody has acknowledged it.")
-    quiet_start = forms.TimeField(required=False, label="Quiet from", widget=forms.TimeInput(attrs={"type": "time", "class": "wk-short"}, format="%H:%M"))
-    quiet_end = forms.TimeField(required=False, label="until", widget=forms.TimeInput(attrs={"type": "time", "class": "wk-short"}, format="%H:%M"))
-    quiet_zone = forms.CharField(required=False, label="Time zone", initial="UTC", help_text="IANA name such as Europe/Berlin.")
+    throttle_s = DurationField(
+        required=False, label="At most once in", help_text="For one thing; 0 or empty: every time."
+    )
+    escalate_after_s = DurationField(
+        required=False, label="Tell again after", help_text="While an alert is open and nobody has acknowledged it."
+    )
+    quiet_start = forms.TimeField(
+        required=False,
+        label="Quiet from",
+        widget=forms.TimeInput(attrs={"type": "time", "class": "wk-short"}, format="%H:%M"),
+    )
+    quiet_end = forms.TimeField(
+        required=False,
+        label="until",
+        widget=forms.TimeInput(attrs={"type": "time", "class": "wk-short"}, format="%H:%M"),
+    )
+    quiet_zone = forms.CharField(
+        required=False, label="Time zone", initial="UTC", help_text="IANA name such as Europe/Berlin."
+    )
     quiet_days = forms.MultipleChoiceField(
-        choices=[(day, day.capitalize()) for day in DAYS], required=False, widget=forms.CheckboxSelectMultiple, label="On", help_text="None chosen: every day."
+        choices=[(day, day.capitalize()) for day in DAYS],
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label="On",
+        help_text="None chosen: every day.",
     )
     quiet_except = forms.MultipleChoiceField(
-        choices=LEVELS, required=False, widget=forms.CheckboxSelectMultiple, label="But never hold back", initial=["critical"]
+        choices=LEVELS,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label="But never hold back",
+        initial=["critical"],
     )
     enabled = forms.BooleanField(required=False, initial=True)
     groups = (
         ("What", "", ("name", "events", "levels", "sources", "tags")),
         ("Who is told", "", ("channels", "inbox", "enabled")),
         ("…How often", "throttle and repetition", ("throttle_s", "escalate_after_s")),
-        ("…Quiet hours", "what happens then is told afterwards, if it still matters", ("quiet_start", "quiet_end", "quiet_zone", "quiet_days", "quiet_except")),
+        ("…Quiet hours", "what happens then is told afterwards, if it still "
+        "matters", ("quiet_start", "quiet_end", "quiet_zone", "quiet_days", "quiet_except")),
     )  # fmt: skip
     service_names: ClassVar = {
         "channel_ids": "channels", "quiet_hours": "quiet_start", "quiet_hours.start": "quiet_start", "quiet_hours.end": "quiet_end",
@@ -363,7 +435,11 @@ class RuleAdmin(ConsoleAdmin):
     list_title = "Rules"
     intro = "Which events go to which channels. Without any rule, every channel is told of every alert."
     add_label = "Add rule"
-    empty: ClassVar = ("alt_route", "No rule", "Every channel is told of every alert. Add a rule to tell some people of some things only.")
+    empty: ClassVar = (
+        "alt_route",
+        "No rule",
+        "Every channel is told of every alert. Add a rule to tell some people of some things only.",
+    )
     form_class = RuleForm
     list_display = ("rule", "told_of", "to", "state")
     ordering = ("name",)
@@ -460,8 +536,16 @@ class RuleAdmin(ConsoleAdmin):
 class WebhookForm(ConsoleForm):
     """A program that is told."""
 
-    url = forms.CharField(max_length=2000, label="URL", help_text="Gets a signed POST with JSON for every event. Private addresses need OUTBOUND_ALLOW.")
-    events = WordsField(required=False, initial=["alert.*"], help_text="Names or families such as alert.*; * or empty means everything you may read.")
+    url = forms.CharField(
+        max_length=2000,
+        label="URL",
+        help_text="Gets a signed POST with JSON for every event. Private addresses need OUTBOUND_ALLOW.",
+    )
+    events = WordsField(
+        required=False,
+        initial=["alert.*"],
+        help_text="Names or families such as alert.*; * or empty means everything you may read.",
+    )
     name = forms.CharField(max_length=100, required=False, help_text="The URL's host where empty.")
     description = forms.CharField(max_length=500, required=False)
     enabled = forms.BooleanField(required=False, initial=True)
@@ -476,11 +560,20 @@ def _test_webhook(request: HttpRequest, row: Webhook, note: str) -> HttpResponse
 class WebhookAdmin(ConsoleAdmin):
     """Programs that are told by signed POSTs."""
 
-    codes: ClassVar = {"view": "webhooks:view", "add": "webhooks:create", "change": "webhooks:update", "delete": "webhooks:delete"}
+    codes: ClassVar = {
+        "view": "webhooks:view",
+        "add": "webhooks:create",
+        "change": "webhooks:update",
+        "delete": "webhooks:delete",
+    }
     list_title = "Webhooks"
     intro = "Programs that get a signed POST for every event that matches, in order, at least once."
     add_label = "Add webhook"
-    empty: ClassVar = ("webhook", "No webhook yet", "Add one to hand alerts to a chat, a ticket system or a script of your own.")
+    empty: ClassVar = (
+        "webhook",
+        "No webhook yet",
+        "Add one to hand alerts to a chat, a ticket system or a script of your own.",
+    )
     form_class = WebhookForm
     list_display = ("webhook", "events_shown", "health", "told")
     search_fields = ("name", "url")
@@ -518,7 +611,9 @@ class WebhookAdmin(ConsoleAdmin):
 
     def create(self, request: HttpRequest, data: dict[str, Any]) -> Any:
         """Add a webhook and show the secret that was made for it, this once."""
-        row, secret = services.create_webhook(actor=require(request, "webhooks:create"), **{**data, "events": data["events"] or None})
+        row, secret = services.create_webhook(
+            actor=require(request, "webhooks:create"), **{**data, "events": data["events"] or None}
+        )
         return self._secret_page(request, row, secret) if secret else row
 
     def update(self, request: HttpRequest, row: Webhook, data: dict[str, Any]) -> Webhook:
@@ -533,7 +628,8 @@ class WebhookAdmin(ConsoleAdmin):
     def _secret_page(self, request: HttpRequest, row: Webhook, secret: str) -> HttpResponse:
         context = self.page_context(
             request, title=f"Signing secret of {row.name}", row=row, secret=secret, done_url=self.page_of(row),
-            rights="The receiver checks each message with it: HMAC-SHA256 over id, timestamp and body (Standard Webhooks).",
+            rights="The receiver checks each message with it: HMAC-SHA256 over id, timestamp and body (Standard "
+            "Webhooks).",
         )  # fmt: skip
         response = TemplateResponse(request, "console/secret.html", context)
         response["Cache-Control"] = "no-store"
@@ -617,7 +713,9 @@ def _tell_somebody(request: HttpRequest) -> FirstStep:
 
 page_facts.register("bell", _bell)
 first_steps.register("channel", (30, "channels:create", _tell_somebody))
-navigate(RESPOND, 20, "Inbox", icon="inbox", url="admin:notifications_notification_changelist", code="notifications:view")
+navigate(
+    RESPOND, 20, "Inbox", icon="inbox", url="admin:notifications_notification_changelist", code="notifications:view"
+)
 navigate(RESPOND, 30, "Channels", icon="campaign", url="admin:notifications_channel_changelist", code="channels:view")
 navigate(RESPOND, 40, "Rules", icon="alt_route", url="admin:notifications_rule_changelist", code="rules:view")
 navigate(RESPOND, 50, "Webhooks", icon="webhook", url="admin:notifications_webhook_changelist", code="webhooks:view")

@@ -60,7 +60,7 @@ export class TimeChart {
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
       legend: { show: false },
       scales: {
-        x: { time: true },
+        x: { time: true, range: (_, low, high) => this.window(low, high) },
         y: { range: (_, low, high) => [0, most ?? (high > 0 ? high * 1.15 : 1)] },
       },
       axes: [
@@ -85,6 +85,13 @@ export class TimeChart {
     this.tell();
   }
 
+  // A chart shows its whole range, also while it is young: what is missing shows as missing.
+  window(low, high) {
+    if (!this.span) return [low, high];
+    const end = Math.max(high || 0, Date.now() / 1000 - (this.lag || 0));
+    return [end - this.span, end];
+  }
+
   tip(plot) {
     const { idx, left } = plot.cursor;
     if (idx === null || idx === undefined || left < 0 || !this.data[0].length) {
@@ -104,6 +111,7 @@ export class TimeChart {
     const here = local(moment), there = utc(moment);
     at.textContent = there.startsWith(here) ? there : `${here} · ${there.slice(11)}`;
     const lines = this.options.series.map((one, index) => {
+      if (one.hidden?.()) return "";
       const value = this.data[index + 1][idx];
       const line = document.createElement("div");
       const key = document.createElement("i");

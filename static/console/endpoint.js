@@ -1,5 +1,5 @@
 // The response-time chart of one endpoint.
-import { getJson, ranges, TimeChart, withGaps } from "./charts.js";
+import { getJson, ranges, SECONDS, TimeChart, withGaps } from "./charts.js";
 import { follow } from "./live.js";
 
 const node = document.querySelector("[data-times]");
@@ -25,6 +25,7 @@ if (node) {
     for (const point of body.points) point.forEach((value, index) => columns[index].push(value));
     const filled = withGaps(columns, body.gap);
     failures.splice(0, failures.length, ...filled[3]);
+    chart.span = SECONDS[range];
     chart.set(filled.slice(0, 3));
     document.querySelector(".l-p95").hidden = body.raw;
   };

@@ -3,9 +3,11 @@
 import { getJson, ranges, SECONDS, TimeChart, withGaps } from "./charts.js";
 import { follow } from "./live.js";
 
+let isRaw = true;
+
 const KINDS = {
-  cpu: { format: "percent", most: 100, of: (point) => [point.cpu], live: (data) => [data.cpu_percent],
-    series: [{ label: "CPU", colour: "--wk-c1", fill: true, legend: "l-cpu" }], peak: "cpu" },
+  cpu: { format: "percent", most: 100, of: (point) => [point.cpu, isRaw ? null : point.cpu?.max], live: (data) => [data.cpu_percent, null],
+    series: [{ label: "CPU", colour: "--wk-c1", fill: true, legend: "l-cpu" }, { label: "Peak", colour: "--wk-c3", width: 1, hidden: () => isRaw }] },
   memory: { format: "percent", most: 100, of: (point) => [point.memory], live: (data) => [data.memory_percent],
     series: [{ label: "Memory", colour: "--wk-c4", fill: true, legend: "l-memory" }] },
   disk: { format: "percent", most: 100, of: (point) => [point.disk], live: (data) => [data.disk_percent],
@@ -23,7 +25,6 @@ function start(box) {
     return { kind, chart: new TimeChart(node, { series: kind.series, format: kind.format, most: kind.most }) };
   });
   let span = Number(box.dataset.span) || 600;
-  let isRaw = true;
   let turn = 0;
 
   async function load() {
@@ -40,9 +41,11 @@ function start(box) {
       return;
     }
     if (mine !== turn) return;
+    box.querySelectorAll(".l-max").forEach((node) => { node.hidden = isRaw; });
     const steps = { raw: 30, "1m": 180, "5m": 900, "1h": 10800, "1d": 259200 };
     const gap = steps[body.resolution] || 60;
     for (const { kind, chart } of charts) {
+      chart.span = span;
       const columns = [[], ...kind.series.map(() => [])];
       for (const point of body.data) {
         columns[0].push(Date.parse(point.timestamp) / 1000);

@@ -24,7 +24,9 @@ def refresh(library: dict[str, object]) -> None:
     """
     name, version = str(library["name"]), str(library["version"])
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["npm", "pack", f"{name}@{version}", "--silent"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["npm", "pack", f"{name}@{version}", "--silent"], cwd=folder, check=True, stdout=subprocess.DEVNULL
+        )
         archive = next(Path(folder).glob("*.tgz"))
         integrity = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
         if integrity != library["integrity"]:

@@ -30,9 +30,13 @@ class KeyForm(ConsoleForm):
     """A new key."""
 
     name = forms.CharField(max_length=100, help_text="What it is for, e.g. “metrics of web-1”.")
-    role = forms.ChoiceField(choices=_roles, required=False, help_text="What the key may do; never more than you may yourself.")
+    role = forms.ChoiceField(
+        choices=_roles, required=False, help_text="What the key may do; never more than you may yourself."
+    )
     server_id = forms.CharField(
-        required=False, label="Server", help_text="Slug or id. A key without a role pushes and reads this one server's figures and nothing else."
+        required=False,
+        label="Server",
+        help_text="Slug or id. A key without a role pushes and reads this one server's figures and nothing else.",
     )
     expires_at = forms.DateTimeField(
         required=False, label="Valid until (UTC)", widget=forms.DateTimeInput(attrs={"type": "datetime-local", "class": "wk-short"}),
@@ -48,7 +52,11 @@ class ApiKeyAdmin(ConsoleAdmin):
     list_title = "API keys"
     intro = "Credentials of programs. A key never has more rights than its owner has now, and ends with its owner."
     add_label = "Create key"
-    empty: ClassVar = ("key", "No API key", "Create one for a script that calls the API, or for a server that pushes its own figures.")
+    empty: ClassVar = (
+        "key",
+        "No API key",
+        "Create one for a script that calls the API, or for a server that pushes its own figures.",
+    )
     form_class = KeyForm
     list_display = ("key", "rights", "owned_by", "used", "until")
     search_fields = ("name", "prefix")
@@ -113,7 +121,14 @@ class ApiKeyAdmin(ConsoleAdmin):
     def create(self, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
         """Create a key and show it, this once."""
         row, secret = api_keys.create_api_key(actor=require(request, "api_keys:create"), **data)
-        context = self.page_context(request, title=f"Key for {row.name}", row=row, secret=secret, rights=self.rights(row), done_url=self.path_to("changelist"))
+        context = self.page_context(
+            request,
+            title=f"Key for {row.name}",
+            row=row,
+            secret=secret,
+            rights=self.rights(row),
+            done_url=self.path_to("changelist"),
+        )
         response = TemplateResponse(request, "console/secret.html", context)
         response["Cache-Control"] = "no-store"
         return response
@@ -144,7 +159,9 @@ class SessionAdmin(ConsoleAdmin):
     search_fields = ("user__username", "address")
     search_help_text = "User or address"
     ordering = ("-last_seen_at",)
-    transitions = (Transition("end", "End session", "logout", "sessions:delete", _end, ask="End this session?", tone="danger"),)
+    transitions = (
+        Transition("end", "End session", "logout", "sessions:delete", _end, ask="End this session?", tone="danger"),
+    )
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Return the live sessions that the person may see."""
@@ -168,7 +185,9 @@ class SessionAdmin(ConsoleAdmin):
     @column("From", css="wide")
     def place(self, row: Session) -> SafeString:
         """Show address and program."""
-        return format_html("<span class='wk-mono'>{}</span><span class='sub'>{}</span>", row.address, row.user_agent[:90])
+        return format_html(
+            "<span class='wk-mono'>{}</span><span class='sub'>{}</span>", row.address, row.user_agent[:90]
+        )
 
     @column("Seen", order="last_seen_at", css="tight")
     def seen(self, row: Session) -> Any:

@@ -5,7 +5,6 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -31,7 +30,10 @@ from apps.core.templatetags.console import ago, badge
 
 def role_choices() -> list[tuple[str, str]]:
     """Return the roles with what they are for."""
-    return [(role.name, f"{role.name} – {role.description}" if role.description else role.name) for role in Role.objects.all()]
+    return [
+        (role.name, f"{role.name} – {role.description}" if role.description else role.name)
+        for role in Role.objects.all()
+    ]
 
 
 class NewUserForm(ConsoleForm):
@@ -40,9 +42,13 @@ class NewUserForm(ConsoleForm):
     username = forms.CharField(max_length=150, label="User name", help_text="Letters, digits and @ . + - _.")
     email = forms.EmailField(required=False)
     full_name = forms.CharField(max_length=150, required=False)
-    roles = forms.MultipleChoiceField(choices=role_choices, required=False, widget=forms.CheckboxSelectMultiple, initial=["viewer"])
+    roles = forms.MultipleChoiceField(
+        choices=role_choices, required=False, widget=forms.CheckboxSelectMultiple, initial=["viewer"]
+    )
     password = forms.CharField(widget=forms.PasswordInput)
-    must_change_password = forms.BooleanField(required=False, initial=True, label="Must choose an own password at the first login")
+    must_change_password = forms.BooleanField(
+        required=False, initial=True, label="Must choose an own password at the first login"
+    )
 
 
 class UserForm(ConsoleForm):
@@ -50,7 +56,9 @@ class UserForm(ConsoleForm):
 
     email = forms.EmailField(required=False)
     full_name = forms.CharField(max_length=150, required=False)
-    timezone = forms.ChoiceField(choices=lambda: [(zone, zone) for zone in sorted(available_timezones())], label="Time zone")
+    timezone = forms.ChoiceField(
+        choices=lambda: [(zone, zone) for zone in sorted(available_timezones())], label="Time zone"
+    )
     roles = forms.MultipleChoiceField(choices=role_choices, required=False, widget=forms.CheckboxSelectMultiple)
     disabled = forms.BooleanField(required=False, help_text="Sessions and keys end at once; the name stays taken.")
 
@@ -58,7 +66,9 @@ class UserForm(ConsoleForm):
 class PasswordForm(ConsoleForm):
     """A password that somebody else gets."""
 
-    new_password = forms.CharField(widget=forms.PasswordInput, label="New password", help_text="It must be changed at the next login.")
+    new_password = forms.CharField(
+        widget=forms.PasswordInput, label="New password", help_text="It must be changed at the next login."
+    )
 
 
 class DisabledFilter(admin.SimpleListFilter):
@@ -109,7 +119,9 @@ class UserAdmin(ConsoleAdmin):
     search_help_text = "Name or email"
     ordering = ("username",)
     detail_template = "console/user.html"
-    transitions = (Transition("enable", "Enable", "person_check", "users:update", _enable, offered=lambda row: row.disabled),)
+    transitions = (
+        Transition("enable", "Enable", "person_check", "users:update", _enable, offered=lambda row: row.disabled),
+    )
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Return all users with roles and whether they have a second factor."""
@@ -174,7 +186,8 @@ class UserAdmin(ConsoleAdmin):
 
     def delete_warning(self, row: User) -> str:
         """Say what disabling means."""
-        return f"{row.username} is disabled: sessions end, keys are revoked, the name stays taken. The audit trail keeps what they did."
+        return f"{row.username} is disabled: sessions end, keys are revoked, the name stays taken. The audit "
+        f"trail keeps what they did."
 
     def more_paths(self) -> list[tuple[str, str, Any]]:
         """Offer the page that sets somebody's password."""
@@ -194,7 +207,12 @@ class UserAdmin(ConsoleAdmin):
                 messages.success(request, f"{row.username} has a new password and must change it at the next login.")
                 return HttpResponseRedirect(self.page_of(row))
         context = self.page_context(
-            request, title=f"New password for {row.username}", form=form, row=row, cancel_url=self.page_of(row), save_label="Set password"
+            request,
+            title=f"New password for {row.username}",
+            form=form,
+            row=row,
+            cancel_url=self.page_of(row),
+            save_label="Set password",
         )
         return TemplateResponse(request, "console/form.html", context, status=422 if form.errors else 200)
 
@@ -218,7 +236,9 @@ class RoleForm(ConsoleForm):
 
     name = forms.SlugField(max_length=64, help_text="Letters, digits, - and _.")
     description = forms.CharField(max_length=255, required=False)
-    permissions = forms.MultipleChoiceField(choices=lambda: [(one.code, one.meaning) for one in PERMISSIONS], required=False)
+    permissions = forms.MultipleChoiceField(
+        choices=lambda: [(one.code, one.meaning) for one in PERMISSIONS], required=False
+    )
     groups = (("Role", "", ("name", "description")),)
     matrix = True
 
@@ -234,13 +254,24 @@ class RoleForm(ConsoleForm):
             (
                 resource.replace("_", " ").capitalize(),
                 [
-                    {"code": one.code, "verb": one.code.partition(":")[2].replace("_", " "), "meaning": one.meaning, "on": grants(held, one.code)}
+                    {
+                        "code": one.code,
+                        "verb": one.code.partition(":")[2].replace("_", " "),
+                        "meaning": one.meaning,
+                        "on": grants(held, one.code),
+                    }
                     for one in PERMISSIONS
                     if one.code.startswith(f"{resource}:")
                 ],
             )
             for resource in sorted(RESOURCES)
         ]
+
+
+class RoleChangeForm(RoleForm):
+    """The same for a role that is there: its name is its key."""
+
+    name = forms.SlugField(max_length=64, disabled=True, help_text="A role keeps its name.")
 
 
 @admin.register(Role)
@@ -291,19 +322,23 @@ class RoleAdmin(ConsoleAdmin):
         """Leave the built-in ones alone."""
         return super().has_delete_permission(request, obj) and not (obj is not None and obj.is_system)
 
+    def form_for(self, request: HttpRequest, row: Role | None) -> type[ConsoleForm]:
+        """Return the form for a new or an old role."""
+        return RoleForm if row is None else RoleChangeForm
+
     def initial(self, request: HttpRequest, row: Role | None) -> dict[str, Any]:
         """Return the form's values."""
         if row is None:
             return {}
         return {"name": row.name, "description": row.description, "permissions": row.permissions}
 
-    def changeform_view(self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
         """Show the form with its matrix."""
         response = super().changeform_view(request, object_id, form_url, extra_context)
         if isinstance(response, TemplateResponse):
             response.template_name = "console/role_form.html"
-            if object_id is not None and response.context_data:
-                response.context_data["form"].fields["name"].disabled = True
         return response
 
     def create(self, request: HttpRequest, data: dict[str, Any]) -> Role:
@@ -312,10 +347,11 @@ class RoleAdmin(ConsoleAdmin):
 
     def update(self, request: HttpRequest, row: Role, data: dict[str, Any]) -> Role:
         """Change a role."""
-        if data["name"] != row.name:
-            raise PermissionDenied("A role keeps its name.")
         return role_services.update_role(
-            name=row.name, permissions=data["permissions"], description=data["description"], actor=require(request, "roles:update")
+            name=row.name,
+            permissions=data["permissions"],
+            description=data["description"],
+            actor=require(request, "roles:update"),
         )
 
     def remove(self, request: HttpRequest, row: Role) -> None:

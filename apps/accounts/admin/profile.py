@@ -15,7 +15,7 @@ from apps.accounts.services import mfa, sessions, users
 from apps.core.admin.access import may, require
 from apps.core.admin.forms import ConsoleForm
 from apps.core.admin.pages import page, render
-from apps.core.admin.panels import TOP, FirstStep, Panel, first_steps, panels
+from apps.core.admin.panels import SIDE, FirstStep, Panel, first_steps, panels
 from apps.core.errors import DomainError
 
 
@@ -24,9 +24,14 @@ class ProfileForm(ConsoleForm):
 
     full_name = forms.CharField(max_length=150, required=False)
     email = forms.EmailField(required=False, help_text="A link to reset your password would go there.")
-    timezone = forms.ChoiceField(choices=lambda: [(zone, zone) for zone in sorted(available_timezones())], label="Time zone")
+    timezone = forms.ChoiceField(
+        choices=lambda: [(zone, zone) for zone in sorted(available_timezones())], label="Time zone"
+    )
     password = forms.CharField(
-        required=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}), label="Your password", help_text="Needed for a new email."
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        label="Your password",
+        help_text="Needed for a new email.",
     )
 
 
@@ -100,5 +105,5 @@ def _mfa_step(request: HttpRequest) -> FirstStep:
     )
 
 
-panels.register("mfa", Panel(TOP, 50, "console/panels/mfa.html", _mfa_panel, "profile:view"))
+panels.register("mfa", Panel(SIDE, 5, "console/panels/mfa.html", _mfa_panel, "profile:view"))
 first_steps.register("mfa", (50, "profile:view", _mfa_step))

@@ -28,7 +28,8 @@ class AddressForm(ConsoleForm):
         lines=True,
         required=False,
         label="Address rules",
-        help_text="One a line: “allow 10.0.0.0/8 office” or “block 203.0.113.7”. Where there is an allow line, everybody else is refused.",
+        help_text="One a line: “allow 10.0.0.0/8 office” or “block 203.0.113.7”. Where there is an allow line, "
+        "everybody else is refused.",
     )
 
     def clean_rules(self) -> list[dict[str, str]]:
@@ -60,7 +61,9 @@ def security_view(request: HttpRequest) -> HttpResponse:
     """Show and change how people sign in, what passwords must be like, and which addresses may speak to us."""
     form_class = _settings_form()
     is_rules = request.method == "POST" and request.POST.get("form") == "rules"
-    settings_form = form_class(request.POST if request.method == "POST" and not is_rules else None, initial=values_now(form_class))
+    settings_form = form_class(
+        request.POST if request.method == "POST" and not is_rules else None, initial=values_now(form_class)
+    )
     lines = [f"{rule.action} {rule.cidr} {rule.note}".strip() for rule in IpRule.objects.all()]
     rules_form = AddressForm(request.POST if is_rules else None, initial={"rules": lines})
     if request.method == "POST":
@@ -69,11 +72,20 @@ def security_view(request: HttpRequest) -> HttpResponse:
         if form.is_valid():
             try:
                 if is_rules:
-                    security.replace_ip_rules(rules=form.cleaned_data["rules"], address=address_of(request), actor=actor)
+                    security.replace_ip_rules(
+                        rules=form.cleaned_data["rules"], address=address_of(request), actor=actor
+                    )
                 else:
                     changed = changed_values(form.cleaned_data)
-                    for category, change in ((SECURITY, security.update_security), (PASSWORD_POLICY, security.update_password_policy)):
-                        mine = {name.partition(".")[2]: value for name, value in changed.items() if name.startswith(f"{category}.")}
+                    for category, change in (
+                        (SECURITY, security.update_security),
+                        (PASSWORD_POLICY, security.update_password_policy),
+                    ):
+                        mine = {
+                            name.partition(".")[2]: value
+                            for name, value in changed.items()
+                            if name.startswith(f"{category}.")
+                        }
                         if mine:
                             change(changes=mine, actor=actor)
             except Invalid as error:

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -58,7 +59,11 @@ class AuditAdmin(ConsoleAdmin):
     codes: ClassVar = {"view": "audit:view"}
     list_title = "Audit trail"
     intro = "Who did what, to which thing, when and from where. Rows are never changed."
-    empty: ClassVar = ("history", "Nothing has happened yet", "Each change by a person or by Watchkeeper itself will stand here.")
+    empty: ClassVar = (
+        "history",
+        "Nothing has happened yet",
+        "Each change by a person or by Watchkeeper itself will stand here.",
+    )
     list_display = ("happening", "thing", "who", "address", "when")
     list_filter = (LevelFilter, ThingFilter)
     search_fields = ("name",)
@@ -66,12 +71,24 @@ class AuditAdmin(ConsoleAdmin):
     ordering = ("-id",)
     detail_template = "console/event.html"
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Return the trail without the notices that follow from other events, unless they are asked for."""
+        rows = super().get_queryset(request)
+        is_list = request.resolver_match is not None and request.resolver_match.url_name == "core_event_changelist"
+        wants_them = request.GET.get("about") == "notification" or request.GET.get("q")
+        return rows.exclude(name="notification") if is_list and not wants_them else rows
+
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """Look for a person, an event's name or its beginning, or a thing."""
         term = search_term.strip()
         if not term:
             return queryset, False
-        wanted = Q(actor_name=term) | Q(name__startswith=term.rstrip("*")) | Q(subject_id=term) | Q(subject_name__icontains=term)
+        wanted = (
+            Q(actor_name=term)
+            | Q(name__startswith=term.rstrip("*"))
+            | Q(subject_id=term)
+            | Q(subject_name__icontains=term)
+        )
         return queryset.filter(wanted), False
 
     def title_of(self, row: Event) -> str:
@@ -129,7 +146,10 @@ class AuditAdmin(ConsoleAdmin):
         """Return the event's meaning and a link to its thing."""
         declared = catalogue.get(row.name)
         kind = registries.subjects.get(row.subject_kind)
-        there = kind is not None and kind.find(row.subject_id) is not None
+        try:
+            there = kind is not None and kind.find(row.subject_id) is not None
+        except (ValueError, ValidationError):  # an id of a form that this kind no longer has
+            there = False
         return {
             "state": row.level,
             "subtitle": declared.doc if declared else "",
@@ -150,7 +170,12 @@ class SetAsideAdmin(ConsoleAdmin):
 
     def facts(self, request: HttpRequest, row: SetAsideFact) -> list[tuple[str, Any]]:
         """Return the row."""
-        return [("Fact", f"{row.event_name}, no. {row.seq}"), ("Part", row.reader), ("When", exact(row.at)), ("Error", row.error)]
+        return [
+            ("Fact", f"{row.event_name}, no. {row.seq}"),
+            ("Part", row.reader),
+            ("When", exact(row.at)),
+            ("Error", row.error),
+        ]
 
 
 navigate(ADMINISTER, 60, "Audit", icon="history", url="admin:core_event_changelist", code="audit:view")

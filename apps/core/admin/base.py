@@ -317,14 +317,20 @@ class ConsoleAdmin(ModelAdmin):
         form = self.form_for(request, row)(request.POST or None, initial=self.initial(request, row))
         if request.method == "POST" and form.is_valid():
             try:
-                saved = self.create(request, form.cleaned_data) if row is None else self.update(request, row, form.cleaned_data)
+                saved = (
+                    self.create(request, form.cleaned_data)
+                    if row is None
+                    else self.update(request, row, form.cleaned_data)
+                )
             except DomainError as error:
                 form.refuse(error)
             else:
                 if isinstance(saved, HttpResponse):
                     return saved
                 shown = saved if isinstance(saved, models.Model) else row
-                messages.success(request, format_html("{} is {}.", self.title_of(shown), "added" if adding else "saved"))
+                messages.success(
+                    request, format_html("{} is {}.", self.title_of(shown), "added" if adding else "saved")
+                )
                 return HttpResponseRedirect(self.page_of(shown))
         noun = str(self.opts.verbose_name)
         context = self.page_context(
@@ -334,14 +340,18 @@ class ConsoleAdmin(ModelAdmin):
             row=row,
             cancel_url=self.path_to("changelist") if adding else self.page_of(row),
             save_label=(self.add_label or f"Add {noun}") if adding else "Save changes",
-            delete_url=self.path_to("delete", row) if row is not None and self.has_delete_permission(request, row) else "",
+            delete_url=self.path_to("delete", row)
+            if row is not None and self.has_delete_permission(request, row)
+            else "",
         )
         status = 422 if form.errors else 200
         return TemplateResponse(request, "console/form.html", context, status=status)
 
     def _is_for_reading(self, request: HttpRequest, object_id: str) -> bool:
         # Links name the form; who may read a thing but not change it is led to its page.
-        return self.has_view_permission(request) and not self.has_change_permission(request, self.row_or_404(request, object_id))
+        return self.has_view_permission(request) and not self.has_change_permission(
+            request, self.row_or_404(request, object_id)
+        )
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Ask, then remove through the service."""

@@ -98,7 +98,13 @@ class ConsoleForm(forms.Form):
             if fields:
                 wrong = any(field.errors for field in fields)
                 found.append(
-                    {"title": title.lstrip("…"), "hint": hint, "fields": fields, "foldable": title.startswith("…"), "open": wrong}
+                    {
+                        "title": title.lstrip("…"),
+                        "hint": hint,
+                        "fields": fields,
+                        "foldable": title.startswith("…"),
+                        "open": wrong,
+                    }
                 )
         return found
 

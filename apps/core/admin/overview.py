@@ -17,6 +17,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         top=drawn(request, TOP),
         tiles=counted(request),
         steps=steps,
+        steps_are_new=not any(step.done for step in steps),
         next_step=next((step for step in steps if not step.done), None),
         main=drawn(request, MAIN),
         side=drawn(request, SIDE),

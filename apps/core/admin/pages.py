@@ -25,7 +25,9 @@ class Page:
 pages: Registry[Page] = Registry("console page")
 
 
-def page(route: str, name: str, *, code: str = "") -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+def page(
+    route: str, name: str, *, code: str = ""
+) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
     """Register a view as a page of the console: `admin:<name>` at /admin/<route>."""
 
     def register(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -43,4 +45,6 @@ def page(route: str, name: str, *, code: str = "") -> Callable[[Callable[..., Ht
 
 def render(request: HttpRequest, template: str, title: str, *, status: int = 200, **context: Any) -> TemplateResponse:
     """Return a page in the console's frame."""
-    return TemplateResponse(request, template, {**admin.site.each_context(request), "title": title, **context}, status=status)
+    return TemplateResponse(
+        request, template, {**admin.site.each_context(request), "title": title, **context}, status=status
+    )

@@ -76,6 +76,7 @@ class FirstStep:
     url: str
     label: str
 
+
 @dataclass(frozen=True, slots=True)
 class SubjectPanel:
     """What an app says about another app's things on their pages.
@@ -121,12 +122,18 @@ def drawn(request: HttpRequest, area: str) -> list[dict[str, Any]]:
 
 def counted(request: HttpRequest) -> list[Tile]:
     """Return the overview's figures that the person may see."""
-    found = [make(request) for _, (_, code, make) in sorted(tiles.items(), key=lambda pair: pair[1][0]) if may(request, code)]
+    found = [
+        make(request) for _, (_, code, make) in sorted(tiles.items(), key=lambda pair: pair[1][0]) if may(request, code)
+    ]
     return [tile for tile in found if tile is not None]
 
 
 def steps_left(request: HttpRequest) -> list[FirstStep]:
     """Return all first steps that concern the person, or none once each is done."""
-    found = [make(request) for _, (_, code, make) in sorted(first_steps.items(), key=lambda pair: pair[1][0]) if may(request, code)]
+    found = [
+        make(request)
+        for _, (_, code, make) in sorted(first_steps.items(), key=lambda pair: pair[1][0])
+        if may(request, code)
+    ]
     steps = [step for step in found if step is not None]
     return steps if any(not step.done for step in steps) else []

@@ -37,7 +37,11 @@ def _help(setting: Setting) -> str:
 
 def _field(setting: Setting) -> forms.Field:
     label = setting.description.rstrip(".") if setting.kind == "bool" else setting.key.replace("_", " ").capitalize()
-    common: dict[str, Any] = {"label": label, "help_text": _help(setting), "required": setting.kind in ("int", "float", "duration")}
+    common: dict[str, Any] = {
+        "label": label,
+        "help_text": _help(setting),
+        "required": setting.kind in ("int", "float", "duration"),
+    }
     if setting.kind == "bool":
         return forms.BooleanField(**common)
     if setting.kind == "int":

@@ -40,7 +40,9 @@ def settings_view(request: HttpRequest) -> HttpResponse:
             except DomainError as error:
                 form.refuse(error)
             else:
-                messages.success(request, f"{len(values)} settings changed." if len(values) != 1 else "One setting changed.")
+                messages.success(
+                    request, f"{len(values)} settings changed." if len(values) != 1 else "One setting changed."
+                )
                 return HttpResponseRedirect(reverse("admin:settings"))
     if not may_change:
         for field in form.fields.values():
@@ -60,9 +62,19 @@ def settings_view(request: HttpRequest) -> HttpResponse:
 def _storage() -> dict[str, Any]:
     usage, limit = storage.usage(), runtime_settings.get("retention.disk_full_percent")
     used = disk.usage()
-    shown = [{"table": table, "bytes": size, "share": 100 * size / usage.total if usage.total else 0} for table, size in usage.tables[:10]]
+    shown = [
+        {"table": table, "bytes": size, "share": 100 * size / usage.total if usage.total else 0}
+        for table, size in usage.tables[:10]
+    ]
     rest = sum(size for _, size in usage.tables[10:])
-    return {"usage": usage, "disk": used, "tables": shown, "rest": rest, "limit": limit, "refusing": not disk.telemetry_allowed()}
+    return {
+        "usage": usage,
+        "disk": used,
+        "tables": shown,
+        "rest": rest,
+        "limit": limit,
+        "refusing": not disk.telemetry_allowed(),
+    }
 
 
 def _storage_panel(request: HttpRequest) -> dict[str, Any] | None:

@@ -136,5 +136,5 @@ def percent(value: float | None, places: int = 2) -> str:
         return "100 %"
     text = f"{value:.{places}f}"
     if float(text) >= 100:
-        text = f"{100 - 10 ** -places:.{places}f}"
+        text = f"{100 - 10**-places:.{places}f}"
     return f"{text} %"

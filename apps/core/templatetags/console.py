@@ -59,7 +59,10 @@ def ago(moment: Any, missing: str = "never") -> Any:
     if not moment:
         return format_html('<span class="wk-quiet">{}</span>', missing)
     return format_html(
-        '<time class="wk-time" datetime="{}" title="{}" data-ago>{}</time>', moment.isoformat(), words.exact(moment), words.since(moment)
+        '<time class="wk-time" datetime="{}" title="{}" data-ago>{}</time>',
+        moment.isoformat(),
+        words.exact(moment),
+        words.since(moment),
     )
 
 
@@ -71,7 +74,10 @@ def exact(moment: Any) -> Any:
     if not moment:
         return mark_safe('<span class="wk-quiet">–</span>')
     return format_html(
-        '<time class="wk-time" datetime="{}" title="{}" data-exact>{}</time>', moment.isoformat(), words.exact(moment), words.exact(moment)
+        '<time class="wk-time" datetime="{}" title="{}" data-exact>{}</time>',
+        moment.isoformat(),
+        words.exact(moment),
+        words.exact(moment),
     )
 
 
@@ -121,7 +127,9 @@ def bars(cells: Iterable[dict[str, Any]], label: str = "", css: str = "") -> Saf
 
 
 @register.simple_tag
-def sparkline(values: Any, label: str = "", tone: str = "accent", least: float | None = 0, most: float | None = None) -> SafeString:
+def sparkline(
+    values: Any, label: str = "", tone: str = "accent", least: float | None = 0, most: float | None = None
+) -> SafeString:
     """Draw figures as a small line; None leaves a gap."""
     numbers = list(values or [])
     known = [float(value) for value in numbers if value is not None]
@@ -148,17 +156,27 @@ def sparkline(values: Any, label: str = "", tone: str = "accent", least: float |
 
 
 @register.inclusion_tag("console/partials/meter.html")
-def meter(value: float | None, warning: float = 80, critical: float = 90, label: str = "", metric: str = "") -> dict[str, Any]:
+def meter(
+    value: float | None, warning: float = 80, critical: float = 90, label: str = "", metric: str = ""
+) -> dict[str, Any]:
     """Draw a share of a hundred as a bar with its figure; `metric` names it for live updates."""
     state = "none" if value is None else "crit" if value >= critical else "warn" if value >= warning else "ok"
-    return {"value": value, "width": min(max(value or 0, 0), 100), "tone": state, "label": label, "metric": metric, "limits": f"{warning:g},{critical:g}"}
+    return {
+        "value": value,
+        "width": min(max(value or 0, 0), 100),
+        "tone": state,
+        "label": label,
+        "metric": metric,
+        "limits": f"{warning:g},{critical:g}",
+    }
 
 
 @register.simple_tag
 def list_headers(cl: Any) -> list[dict[str, Any]]:
     """Return the heads of a list's columns."""
+    is_chosen = "o" in cl.params
     return [
-        {**header, "css": _css(cl, name)}
+        {**header, "css": _css(cl, name), "sorted": is_chosen and header.get("sorted")}
         for name, header in zip(cl.list_display, result_headers(cl), strict=False)
     ]
 

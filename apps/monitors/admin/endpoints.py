@@ -31,7 +31,10 @@ BARS = 30
 CHART_RANGES = ("1h", "24h", "7d", "30d", "90d", "1y")
 
 WORST_FIRST = Case(
-    *(When(state__status=status, then=Value(rank)) for rank, status in enumerate((DOWN, DEGRADED, UNKNOWN, UP, PAUSED))),
+    *(
+        When(state__status=status, then=Value(rank))
+        for rank, status in enumerate((DOWN, DEGRADED, UNKNOWN, UP, PAUSED))
+    ),
     default=Value(9),
     output_field=IntegerField(),
 )
@@ -41,42 +44,90 @@ class EndpointForm(ConsoleForm):
     """What people set of an endpoint monitor."""
 
     endpoint_type = forms.ChoiceField(
-        label="What to check", choices=[("http", "A web address"), ("tcp", "A TCP port"), ("tls", "A TLS service and its certificate")]
+        label="What to check",
+        choices=[("http", "A web address"), ("tcp", "A TCP port"), ("tls", "A TLS service and its certificate")],
     )
     target = forms.CharField(max_length=2048, help_text="https://shop.example.org/health, or host:port.")
     name = forms.CharField(max_length=255, required=False, help_text="Made from the target where empty.")
     interval_s = DurationField(label="Every", initial=60, help_text="At least 5 s.")
     tags = WordsField(required=False, help_text="Apart by commas.")
-    expected_status = forms.CharField(required=False, initial="2xx", help_text="Codes and ranges that count as up: 2xx, 301, 400-404.")
+    expected_status = forms.CharField(
+        required=False, initial="2xx", help_text="Codes and ranges that count as up: 2xx, 301, 400-404."
+    )
     keyword = forms.CharField(required=False, label="Must contain", help_text="A text that the answer must contain.")
     keyword_absent = forms.CharField(required=False, label="Must not contain")
-    json_path = forms.CharField(required=False, label="JSON path", help_text="Place in a JSON answer, e.g. data.items[0].state.")
-    json_value = forms.CharField(required=False, label="JSON value", help_text="What must stand there.")
-    failure_threshold = forms.IntegerField(initial=1, min_value=1, max_value=100, label="Failures before it counts as down")
-    recovery_threshold = forms.IntegerField(initial=1, min_value=1, max_value=100, label="Successes before it counts as up")
-    degraded_over_ms = forms.IntegerField(
-        required=False, min_value=1, max_value=60_000, label="Degraded over (ms)", help_text="Slower answers count as degraded."
+    json_path = forms.CharField(
+        required=False, label="JSON path", help_text="Place in a JSON answer, e.g. data.items[0].state."
     )
-    timeout_s = DurationField(required=False, label="Time-out", help_text="10 s where empty, never longer than the interval.")
-    method = forms.ChoiceField(choices=[(verb, verb) for verb in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")], initial="GET")
+    json_value = forms.CharField(required=False, label="JSON value", help_text="What must stand there.")
+    failure_threshold = forms.IntegerField(
+        initial=1, min_value=1, max_value=100, label="Failures before it counts as down"
+    )
+    recovery_threshold = forms.IntegerField(
+        initial=1, min_value=1, max_value=100, label="Successes before it counts as up"
+    )
+    degraded_over_ms = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=60_000,
+        label="Degraded over (ms)",
+        help_text="Slower answers count as degraded.",
+    )
+    timeout_s = DurationField(
+        required=False, label="Time-out", help_text="10 s where empty, never longer than the interval."
+    )
+    method = forms.ChoiceField(
+        choices=[(verb, verb) for verb in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")], initial="GET"
+    )
     headers = WordsField(
-        required=False, lines=True, help_text="One “Name: value” a line. Values are sealed; ••• or *** keeps the value that is stored."
+        required=False,
+        lines=True,
+        help_text="One “Name: value” a line. Values are sealed; ••• or *** keeps the value that is stored.",
     )
     body = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
     max_redirects = forms.IntegerField(initial=5, min_value=0, max_value=20, label="Redirects followed")
     tls_verify = forms.BooleanField(required=False, initial=True, label="Verify the certificate")
-    cert_warn_days = WordsField(required=False, initial=[30, 14, 7, 3, 1], label="Warn before the certificate ends", help_text="Days, apart by commas.")
-    ca_pem = forms.CharField(required=False, label="Own CA", widget=forms.Textarea(attrs={"rows": 3}), help_text="PEM; trusted for this check alone.")
+    cert_warn_days = WordsField(
+        required=False,
+        initial=[30, 14, 7, 3, 1],
+        label="Warn before the certificate ends",
+        help_text="Days, apart by commas.",
+    )
+    ca_pem = forms.CharField(
+        required=False,
+        label="Own CA",
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="PEM; trusted for this check alone.",
+    )
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
 
     groups = (
         ("What", "", ("endpoint_type", "target", "name", "interval_s", "tags")),
-        ("When is it up?", "", ("expected_status", "keyword", "keyword_absent", "json_path", "json_value", "failure_threshold", "recovery_threshold", "degraded_over_ms")),
-        ("…The request", "method, headers, body, time-out", ("timeout_s", "method", "headers", "body", "max_redirects")),
+        (
+            "When is it up?",
+            "",
+            ("expected_status", "keyword", "failure_threshold", "recovery_threshold", "degraded_over_ms"),
+        ),
+        ("…More conditions", "forbidden text, a value in JSON", ("keyword_absent", "json_path", "json_value")),
+        (
+            "…The request",
+            "method, headers, body, time-out",
+            ("timeout_s", "method", "headers", "body", "max_redirects"),
+        ),
         ("…The certificate", "verification and warnings", ("tls_verify", "cert_warn_days", "ca_pem")),
         ("…Notes", "", ("description",)),
     )
-    _web = ("expected_status", "keyword", "keyword_absent", "json_path", "json_value", "method", "headers", "body", "max_redirects")
+    _web = (
+        "expected_status",
+        "keyword",
+        "keyword_absent",
+        "json_path",
+        "json_value",
+        "method",
+        "headers",
+        "body",
+        "max_redirects",
+    )
     _encrypted = ("tls_verify", "cert_warn_days", "ca_pem")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -163,7 +214,10 @@ def recent_cells(row: Endpoint) -> list[dict[str, str]]:
     """Return the last checks as bars, empty ones in front of a young monitor."""
     results = series.recent(row.state.recent)[-BARS:]
     cells = [{"tone": "none", "title": "no check yet"}] * (BARS - len(results))
-    return cells + [{"tone": TONES[status], "title": f"{status}, {latency(ms)}" if ms is not None else status} for status, ms in results]
+    return cells + [
+        {"tone": TONES[status], "title": f"{status}, {latency(ms)}" if ms is not None else status}
+        for status, ms in results
+    ]
 
 
 def daily_cells(days: list[dict[str, Any]]) -> list[dict[str, str]]:
@@ -198,28 +252,43 @@ def _resume(request: HttpRequest, row: Endpoint, note: str) -> str:
 class EndpointAdmin(ConsoleAdmin):
     """Web addresses, ports and TLS services, and how they answer."""
 
-    codes: ClassVar = {"view": "endpoints:view", "add": "endpoints:create", "change": "endpoints:update", "delete": "endpoints:delete"}
+    codes: ClassVar = {
+        "view": "endpoints:view",
+        "add": "endpoints:create",
+        "change": "endpoints:update",
+        "delete": "endpoints:delete",
+    }
     subject_kind = "endpoint"
     list_title = "Endpoints"
     add_label = "Add monitor"
     empty: ClassVar = (
         "language",
         "No monitor yet",
-        "Add a web address, a TCP port or a TLS service. It is checked at once and then at its interval; you are told when it fails.",
+        "Add a web address, a TCP port or a TLS service. It is checked at once and then at its interval; you "
+        "are told when it fails.",
     )
     form_class = EndpointForm
     list_display = ("endpoint", "status", "last_checks", "day", "answered", "checked")
     list_filter = (StatusFilter, TagFilter, TypeFilter)
     search_fields = ("name", "target", "description")
     search_help_text = "Name or target"
-    live_events = "endpoint.alert endpoint.recovery endpoint.created endpoint.updated endpoint.deleted endpoint.paused endpoint.resumed endpoint.check_result"
+    live_events = "endpoint.alert endpoint.recovery endpoint.created endpoint.updated endpoint.deleted "
+    "endpoint.paused endpoint.resumed endpoint.check_result"
     live_every = 5000
     page_scripts = ("console/monitors.js",)
     detail_template = "console/endpoint.html"
     transitions = (
         Transition("check", "Check now", "bolt", "endpoints:check", _check, tone="primary"),
         Transition("pause", "Pause", "pause", "endpoints:update", _pause, offered=lambda row: row.enabled),
-        Transition("resume", "Resume", "play_arrow", "endpoints:update", _resume, offered=lambda row: not row.enabled, tone="primary"),
+        Transition(
+            "resume",
+            "Resume",
+            "play_arrow",
+            "endpoints:update",
+            _resume,
+            offered=lambda row: not row.enabled,
+            tone="primary",
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -307,7 +376,11 @@ class EndpointAdmin(ConsoleAdmin):
         span = request.GET.get("range", "24h")
         if span == "1h":
             begin = selectors.to_ms(timezone.now()) - selectors.HOUR_MS
-            found = CheckResult.objects.filter(num=row.num, at__gte=begin).order_by("at").values_list("at", "latency_ms", "status")[:2000]
+            found = (
+                CheckResult.objects.filter(num=row.num, at__gte=begin)
+                .order_by("at")
+                .values_list("at", "latency_ms", "status")[:2000]
+            )
             points = [[at / 1000, ms if status != 3 else None, None, int(status == 3)] for at, ms, status in found]
             return JsonResponse({"points": points, "gap": max(3 * row.interval_s, 30), "raw": True})
         if span not in CHART_RANGES:
@@ -329,9 +402,11 @@ class EndpointAdmin(ConsoleAdmin):
             "days": daily_cells(days),
             "certificate": _certificate(row),
             "checks": [
-                {"at": selectors.from_ms(one.at), "status": NAMES[one.status], "phases": _phases(one), "one": one} for one in results
+                {"at": selectors.from_ms(one.at), "status": NAMES[one.status], "phases": _phases(one), "one": one}
+                for one in results
             ],
             "ranges": CHART_RANGES,
+            "first_range": "1h" if (timezone.now() - row.created_at).total_seconds() < 6 * 3600 else "24h",
             "times_url": self.path_to("times", row),
             "header_names": sorted(headers),
             "failed_since": since(row.state.failing_since) if row.state.failing_since else "",
@@ -359,7 +434,9 @@ def _certificate(row: Endpoint) -> dict[str, Any] | None:
         left = (end - timezone.now()).total_seconds() / 86400
         warn = max(row.cert_warn_days or [0])
         found["not_after"], found["days_left"] = end, int(left)
-        found["state"] = "expired" if left <= 0 else "failed" if kept.get("problem") else "expiring" if left <= warn else "valid"
+        found["state"] = (
+            "expired" if left <= 0 else "failed" if kept.get("problem") else "expiring" if left <= warn else "valid"
+        )
     else:
         found["state"] = "failed"
     return found

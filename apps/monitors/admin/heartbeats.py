@@ -27,7 +27,10 @@ from apps.monitors.services import heartbeats as services
 from apps.monitors.states.heartbeats import DOWN, LATE, NEW, PAUSED, STARTED, UP
 
 WORST_FIRST = Case(
-    *(When(state__status=status, then=Value(rank)) for rank, status in enumerate((DOWN, LATE, STARTED, UP, NEW, PAUSED))),
+    *(
+        When(state__status=status, then=Value(rank))
+        for rank, status in enumerate((DOWN, LATE, STARTED, UP, NEW, PAUSED))
+    ),
     default=Value(9),
     output_field=IntegerField(),
 )
@@ -41,20 +44,40 @@ class HeartbeatForm(ConsoleForm):
     """What people set of a heartbeat."""
 
     name = forms.CharField(max_length=255, help_text="The job, e.g. “Nightly backup of db1”.")
-    kind = forms.ChoiceField(choices=[("interval", "At an interval"), ("cron", "By a cron expression")], label="Expected")
+    kind = forms.ChoiceField(
+        choices=[("interval", "At an interval"), ("cron", "By a cron expression")], label="Expected"
+    )
     interval_seconds = DurationField(required=False, label="Every", help_text="10 s or more: 5m, 1h, 1d.", initial=3600)
-    cron = forms.CharField(required=False, label="Cron expression", help_text="Five fields, or @daily and the like: 30 2 * * 1-5.")
-    timezone = forms.CharField(initial="UTC", label="Time zone", help_text="IANA name; the cron expression is read in it, summer time included.")
-    grace_seconds = DurationField(required=False, label="Grace", help_text="So long after the due time it is only late. Chosen for you where empty.")
-    max_runtime_seconds = DurationField(required=False, label="Longest run", help_text="A run that started and takes longer counts as failed.")
-    early_seconds = DurationField(required=False, label="Early window", help_text="A cron job that reports this early counts for the coming slot.")
+    cron = forms.CharField(
+        required=False, label="Cron expression", help_text="Five fields, or @daily and the like: 30 2 * * 1-5."
+    )
+    timezone = forms.CharField(
+        initial="UTC",
+        label="Time zone",
+        help_text="IANA name; the cron expression is read in it, summer time included.",
+    )
+    grace_seconds = DurationField(
+        required=False,
+        label="Grace",
+        help_text="So long after the due time it is only late. Chosen for you where empty.",
+    )
+    max_runtime_seconds = DurationField(
+        required=False, label="Longest run", help_text="A run that started and takes longer counts as failed."
+    )
+    early_seconds = DurationField(
+        required=False, label="Early window", help_text="A cron job that reports this early counts for the coming slot."
+    )
     resume_on_ping = forms.BooleanField(required=False, label="A ping resumes it where it is paused")
     tags = WordsField(required=False, help_text="Apart by commas.")
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
     groups = (
         ("Job", "", ("name", "tags")),
         ("When is a sign of life due?", "", ("kind", "interval_seconds", "cron", "timezone", "grace_seconds")),
-        ("…More", "longest run, early window, notes", ("max_runtime_seconds", "early_seconds", "resume_on_ping", "description")),
+        (
+            "…More",
+            "longest run, early window, notes",
+            ("max_runtime_seconds", "early_seconds", "resume_on_ping", "description"),
+        ),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -151,7 +174,8 @@ class HeartbeatAdmin(ConsoleAdmin):
     empty: ClassVar = (
         "ecg_heart",
         "No heartbeat yet",
-        "Add one for each job that must not fail silently, then paste its address into the job: one curl at the end is enough.",
+        "Add one for each job that must not fail silently, then paste its address into the job: one curl at the "
+        "end is enough.",
     )
     form_class = HeartbeatForm
     list_display = ("job", "status", "expected", "last_ping", "next_due", "took")
@@ -163,7 +187,15 @@ class HeartbeatAdmin(ConsoleAdmin):
     detail_template = "console/heartbeat.html"
     transitions = (
         Transition("pause", "Pause", "pause", "heartbeats:update", _pause, offered=lambda row: not row.is_paused),
-        Transition("resume", "Resume", "play_arrow", "heartbeats:update", _resume, offered=lambda row: row.is_paused, tone="primary"),
+        Transition(
+            "resume",
+            "Resume",
+            "play_arrow",
+            "heartbeats:update",
+            _resume,
+            offered=lambda row: row.is_paused,
+            tone="primary",
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -219,12 +251,16 @@ class HeartbeatAdmin(ConsoleAdmin):
     def create(self, request: HttpRequest, data: dict[str, Any]) -> Heartbeat:
         """Add a heartbeat."""
         values = {name: value for name, value in data.items() if name not in ("kind", "timezone")}
-        return services.create_heartbeat(actor=require(request, "heartbeats:create"), timezone_name=data["timezone"], **values)
+        return services.create_heartbeat(
+            actor=require(request, "heartbeats:create"), timezone_name=data["timezone"], **values
+        )
 
     def update(self, request: HttpRequest, row: Heartbeat, data: dict[str, Any]) -> Heartbeat:
         """Change a heartbeat."""
         changes = {name: value for name, value in data.items() if name != "kind"}
-        return services.update_heartbeat(heartbeat_id=row.pk, actor=require(request, "heartbeats:update"), changes=changes)
+        return services.update_heartbeat(
+            heartbeat_id=row.pk, actor=require(request, "heartbeats:update"), changes=changes
+        )
 
     def remove(self, request: HttpRequest, row: Heartbeat) -> None:
         """Remove a heartbeat."""

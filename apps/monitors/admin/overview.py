@@ -55,7 +55,11 @@ def _heartbeat_tile(request: HttpRequest) -> Tile:
 
 
 def _endpoints_panel(request: HttpRequest) -> dict[str, Any]:
-    rows = Endpoint.objects.visible_to(require(request, "endpoints:view")).select_related("state").annotate(severity=WORST_FIRST)
+    rows = (
+        Endpoint.objects.visible_to(require(request, "endpoints:view"))
+        .select_related("state")
+        .annotate(severity=WORST_FIRST)
+    )
     shown = list(rows.order_by("severity", "name", "id")[: ROWS + 1])
     figures = uptime_24h(row.num for row in shown[:ROWS])
     listed = [
@@ -78,7 +82,11 @@ def _heartbeats_panel(request: HttpRequest) -> dict[str, Any]:
     listed = listed or list(rows.order_by("name")[:5])
     return {
         "rows": [
-            {"row": row, "schedule": schedule_words(row), "url": reverse("admin:monitors_heartbeat_detail", args=[row.pk])}
+            {
+                "row": row,
+                "schedule": schedule_words(row),
+                "url": reverse("admin:monitors_heartbeat_detail", args=[row.pk]),
+            }
             for row in listed
         ],
         "may_add": may(request, "heartbeats:create"),
@@ -111,9 +119,12 @@ panels.register(
     "endpoints",
     Panel(
         MAIN, 20, "console/panels/endpoints.html", _endpoints_panel, "endpoints:view",
-        "endpoint.alert endpoint.recovery endpoint.created endpoint.updated endpoint.deleted endpoint.paused endpoint.resumed endpoint.check_result",
+        "endpoint.alert endpoint.recovery endpoint.created endpoint.updated endpoint.deleted endpoint.paused "
+        "endpoint.resumed endpoint.check_result",
     ),
 )  # fmt: skip
-panels.register("heartbeats", Panel(SIDE, 20, "console/panels/heartbeats.html", _heartbeats_panel, "heartbeats:view", "heartbeat.*"))
+panels.register(
+    "heartbeats", Panel(SIDE, 20, "console/panels/heartbeats.html", _heartbeats_panel, "heartbeats:view", "heartbeat.*")
+)
 first_steps.register("endpoint", (10, "endpoints:create", _add_endpoint))
 first_steps.register("heartbeat", (20, "heartbeats:create", _add_heartbeat))

@@ -40,7 +40,7 @@ def _name(pk: str) -> str | None:
         return None
 
 
-subjects.register("heartbeat", SubjectKind(find=_name, url=lambda pk: f"/admin/monitors/heartbeat/{pk}/change/"))
+subjects.register("heartbeat", SubjectKind(find=_name, url=lambda pk: f"/admin/monitors/heartbeat/{pk}/"))
 
 
 # --- health ------------------------------------------------------------------------------------------------------

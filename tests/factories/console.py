@@ -1,0 +1,54 @@
+"""One of everything that the console shows."""
+
+from typing import Any
+
+from django.contrib import admin
+
+from apps.accounts.models import ApiKey, Role, Session, User
+from apps.alerts.models import Alert, Threshold
+from apps.core.events.sequencer import sequence_events
+from apps.core.models import Event, SetAsideFact
+from apps.fleet.models import Server
+from apps.monitors.models import Endpoint, Heartbeat
+from apps.notifications.models import Channel, Notification, Rule, Webhook
+from tests.factories.accounts import make_api_key, make_session, make_user
+from tests.factories.alerts import make_alert
+from tests.factories.fleet import make_server, push, snapshot
+from tests.factories.heartbeats import make_heartbeat
+from tests.factories.monitors import make_endpoint, record
+from tests.factories.notifications import make_channel, make_fact, make_rule, make_webhook
+
+
+def one_of_everything(owner: User) -> dict[type, Any]:
+    """Return a row of every model of the console; what is owned belongs to `owner`."""
+    server = make_server("web-1")
+    push(server, snapshot())
+    endpoint = make_endpoint()
+    record(endpoint, "down", error="It answered 503.")
+    event = make_fact("alert.opened")
+    sequence_events()
+    notification = Notification.objects.create(
+        user=owner, event_uid=event.uid, event_name=event.name, title="Shop is down"
+    )
+    return {
+        Server: server,
+        Endpoint: endpoint,
+        Heartbeat: make_heartbeat(name="Backup"),
+        Alert: make_alert(subject_id=str(endpoint.pk)),
+        Threshold: Threshold.objects.first() or Threshold.objects.create(metric="cpu", value=80, level="info"),
+        Channel: make_channel(),
+        Rule: make_rule(make_channel(), name="A rule"),
+        Webhook: make_webhook(owner=make_user("viewer")),
+        Notification: notification,
+        User: make_user("viewer"),
+        Role: Role.objects.create(name="office", permissions=["dashboard:view"]),
+        ApiKey: make_api_key(owner, role="viewer")[0],
+        Session: make_session(owner),
+        Event: event,
+        SetAsideFact: SetAsideFact.objects.create(reader="alerts", seq=1, event_name="endpoint.alert", error="no"),
+    }
+
+
+def consoles() -> list[Any]:
+    """Return every registered admin."""
+    return list(admin.site._registry.values())
