@@ -314,3 +314,14 @@ def test_certificate_is_forgotten_when_the_target_changes() -> None:
     assert (state.certificate, state.certificate_alert) == (None, "")
     [recovery] = facts("certificate.recovery")
     assert (recovery.data["hostname"], recovery.data["port"]) == ("shop.example.org", 443)
+
+
+def test_certificate_is_told_again_after_a_pause() -> None:
+    endpoint = make_endpoint(target="https://shop.example.org/")
+    now = timezone.now().replace(microsecond=0)
+    seen = CertificateSeen(certificate(5, now))
+    record(endpoint, "up", at=now, certificate=seen)
+    pause_endpoint(endpoint=endpoint, actor=system("test"))
+    resume_endpoint(endpoint=endpoint, actor=system("test"))
+    record(endpoint, "up", at=now + timedelta(minutes=1), certificate=seen)
+    assert len(facts("certificate.alert")) == 2

@@ -246,6 +246,7 @@ def _move(endpoint: Endpoint, status: str, *, enabled: bool) -> None:
         consecutive_successes=0,
         failing_since=None,
         alert_level="",
+        certificate_alert="",  # what it was about is quiet while paused, and told again when it still holds
     )
     endpoint.enabled = enabled
     endpoint.revision += 1
