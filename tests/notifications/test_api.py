@@ -361,6 +361,7 @@ def test_redeliver_is_accepted_for_what_came_to_its_end_only(receiver: Recording
     send_all()
     answer = client.post(f"{path}/{first.uid}/redeliver")
     assert answer.status_code == 202 and answer.json()["message_id"] == first.message_id
+    assert Event.objects.filter(name="webhook.redelivered", subject_id=str(webhook.id)).count() == 1
     other = make_webhook(receiver.url)
     assert client.post(f"{BASE}/webhooks/{other.id}/deliveries/{first.uid}/redeliver").status_code == 404
     assert send_all() == 1
@@ -371,6 +372,7 @@ def test_webhook_test_answers_200_whatever_the_other_side_said(receiver: Recordi
     webhook = make_webhook(receiver.url)
     client = client_as("operator")
     assert client.post(f"{BASE}/webhooks/{webhook.id}/test").json()["status_code"] == 200
+    assert Event.objects.filter(name="webhook.tested", subject_id=str(webhook.id)).count() == 1
     receiver.answer(Reply(500))
     body = client.post(f"{BASE}/webhooks/{webhook.id}/test")
     assert body.status_code == 200 and body.json()["status"] == "failed" and body.json()["latency_ms"] > 0

@@ -206,7 +206,8 @@ def test_destination_that_fails_for_good_is_disabled_and_told(receiver: Recordin
     assert not row.enabled and "in a row" in row.disabled_reason
     told = Event.objects.get(name="system.alert", subject_kind=kind)
     assert row.name in told.data["title"]
-    assert Event.objects.filter(name=f"{kind}.disabled").count() == 1
+    disabled = {"webhook": "webhook.disabled", "channel": "channel.disabled"}[kind]
+    assert Event.objects.filter(name=disabled).count() == 1
     update = services.update_webhook if kind == "webhook" else services.update_channel
     update(actor=make_admin(), changes={"enabled": True}, **{f"{kind}_id": row.id})
     row.refresh_from_db()

@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 
 from apps.accounts.authentication import principal_of_api_key
 from apps.accounts.models import Session
-from apps.core.events import Subject, emit
+from apps.core.events import Subject, emit, publish_live
 from apps.core.events.sequencer import last_seq, sequence_events
 from apps.core.principals import system
 from apps.realtime import followers
@@ -16,6 +16,7 @@ from apps.realtime.followers import Follower, Frame
 from apps.realtime.hub import hub
 from apps.realtime.routing import sockets
 from tests.factories.accounts import access_token, make_api_key, make_user, principal
+from tests.factories.heartbeats import make_heartbeat, ping
 from tests.support.sockets import AsgiSocket
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -206,3 +207,23 @@ async def test_unknown_socket_path_is_refused() -> None:
     async with AsgiSocket(sockets, "/ws/nothing") as socket:
         assert await socket.receive() is None
         assert socket.close_code == 4404
+
+
+async def test_live_events_reach_a_follower_without_an_id() -> None:
+    user = await sync_to_async(make_user)("viewer")
+    token = await sync_to_async(access_token)(user)
+    heartbeat = await sync_to_async(make_heartbeat)()
+    async with AsgiSocket(sockets, f"/ws?token={token}") as socket:
+        await socket.receive_until("ready")
+        await socket.send({"type": "subscribe", "events": ["heartbeat.pinged", "notification.read"]})
+        await socket.receive_until("subscribed")
+        await sync_to_async(ping)(heartbeat)
+        event = await socket.receive_until("event")
+        assert (event["event"], event["id"], event["data"]["name"]) == ("heartbeat.pinged", None, heartbeat.name)
+        publish = {"subject": Subject("inbox", str(user.id)), "data": {"unread_count": 0}}
+        publish_live("notification.read", owner_id="0190a3c4-0000-7000-8000-000000000001", **publish)
+        publish_live("notification.read", owner_id=user.id, **publish)
+        event = await socket.receive_until("event")
+        assert (event["event"], event["data"]) == ("notification.read", {"unread_count": 0})
+        with pytest.raises(TimeoutError):
+            await socket.receive(1)
