@@ -122,14 +122,27 @@ class AlertAdmin(ConsoleAdmin):
     detail_template = "console/alert.html"
     transitions = (
         Transition(
-            "acknowledge", "Acknowledge", "person_check", "alerts:acknowledge", _acknowledge,
-            offered=lambda row: row.status == ACTIVE, note=True, ask="Acknowledge this alert?", tone="primary",
+            "acknowledge",
+            "Acknowledge",
+            "person_check",
+            "alerts:acknowledge",
+            _acknowledge,
+            offered=lambda row: row.status == ACTIVE,
+            note=True,
+            ask="Acknowledge this alert?",
+            tone="primary",
         ),
         Transition(
-            "resolve", "Resolve", "task_alt", "alerts:resolve", _resolve,
-            offered=lambda row: row.is_open, note=True, ask="Resolve this alert by hand?",
+            "resolve",
+            "Resolve",
+            "task_alt",
+            "alerts:resolve",
+            _resolve,
+            offered=lambda row: row.is_open,
+            note=True,
+            ask="Resolve this alert by hand?",
         ),
-    )  # fmt: skip
+    )
 
     def title_of(self, row: Alert) -> str:
         """Return what the alert is about."""
@@ -215,10 +228,12 @@ class ThresholdForm(ConsoleForm):
     level = forms.ChoiceField(choices=choices(Alert.Level.choices), initial="warning")
     for_s = DurationField(label="For", initial=0, help_text="So long it must last before an alert opens.")
     clear_value = forms.FloatField(
-        required=False, label="Clears at", widget=forms.NumberInput(attrs={"step": "any"}),
+        required=False,
+        label="Clears at",
+        widget=forms.NumberInput(attrs={"step": "any"}),
         help_text="Where empty: 5 % of the limit on the good side, so that a value on the edge makes one alert, "
         "not many.",
-    )  # fmt: skip
+    )
     enabled = forms.BooleanField(required=False, initial=True)
     groups = (
         ("Limit", "", ("server", "metric", "comparison", "value")),
@@ -232,8 +247,11 @@ class ThresholdAdmin(ConsoleAdmin):
     """Limits on servers' metrics."""
 
     codes: ClassVar = {
-        "view": "thresholds:view", "add": "thresholds:create", "change": "thresholds:update", "delete": "thresholds:delete",
-    }  # fmt: skip
+        "view": "thresholds:view",
+        "add": "thresholds:create",
+        "change": "thresholds:update",
+        "delete": "thresholds:delete",
+    }
     list_title = "Thresholds"
     intro = "Limits on what servers measure. A server's own limit replaces the global one of its metric and level."
     add_label = "Add threshold"
@@ -330,8 +348,13 @@ def _open_panel(request: HttpRequest) -> dict[str, Any]:
         for row in shown[:SHOWN_ON_OVERVIEW]
     ]
     worst = "crit" if any(row.level == "critical" for row in shown) else "warn"
-    return {"alerts": listed, "total": len(shown), "more": max(0, len(shown) - len(listed)), "worst": worst,
-            "acknowledge": AlertAdmin.transitions[0]}  # fmt: skip
+    return {
+        "alerts": listed,
+        "total": len(shown),
+        "more": max(0, len(shown) - len(listed)),
+        "worst": worst,
+        "acknowledge": AlertAdmin.transitions[0],
+    }
 
 
 def _subject_panel(request: HttpRequest, kind: str, row: Any) -> dict[str, Any] | None:

@@ -107,7 +107,7 @@ class ServerAdmin(ConsoleAdmin):
         """Return the servers with state and tags."""
         return super().get_queryset(request).select_related("state").prefetch_related("tags")
 
-    def prepare_rows(self, request: HttpRequest, rows: list[Server]) -> None:
+    def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
         """Fetch the last hour's CPU of the page's servers in one query."""
         begin = (time.time_ns() // 60_000_000_000 - SPARK_MINUTES) * 60_000
         figures: dict[int, list[float | None]] = defaultdict(lambda: [None] * SPARK_MINUTES)

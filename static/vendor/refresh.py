@@ -1,7 +1,7 @@
 """Re-make the vendored browser libraries from their published packages: `python static/vendor/refresh.py`.
 
-Reads `manifest.json` beside this file, fetches each package with `npm pack`, compares its integrity with the manifest and
-copies the listed files to `<name>-<version>/`. No Node build takes place.
+Reads `manifest.json` beside this file, fetches each package with `npm pack`, compares its integrity with the manifest
+and copies the listed files to `<name>-<version>/`. No Node build takes place.
 """
 
 import base64

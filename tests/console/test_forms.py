@@ -23,10 +23,19 @@ from tests.support.console import console_as, console_of
 pytestmark = pytest.mark.django_db
 
 ENDPOINT = {
-    "endpoint_type": "http", "target": "http://127.0.0.1:9/health", "interval_s": "30s", "failure_threshold": "2",
-    "recovery_threshold": "1", "method": "GET", "max_redirects": "5", "tls_verify": "on", "cert_warn_days": "30, 7",
-    "expected_status": "2xx", "tags": "prod, shop", "headers": "Authorization: Bearer s3cret-value",
-}  # fmt: skip
+    "endpoint_type": "http",
+    "target": "http://127.0.0.1:9/health",
+    "interval_s": "30s",
+    "failure_threshold": "2",
+    "recovery_threshold": "1",
+    "method": "GET",
+    "max_redirects": "5",
+    "tls_verify": "on",
+    "cert_warn_days": "30, 7",
+    "expected_status": "2xx",
+    "tags": "prod, shop",
+    "headers": "Authorization: Bearer s3cret-value",
+}
 
 
 def wrong(answer: Any, field: str) -> str:
@@ -182,9 +191,15 @@ def test_channel_credentials_are_masked_and_kept() -> None:
     client = console_as("admin")
     url = reverse("admin:notifications_channel_add") + "?type=email"
     values = {
-        "name": "Ops mail", "enabled": "on", "config_host": "mail.example.org", "config_tls": "starttls", "config_username": "ops",
-        "config_password": "p4ss-phrase", "config_from": "ops@example.org", "config_to": "a@example.org, b@example.org",
-    }  # fmt: skip
+        "name": "Ops mail",
+        "enabled": "on",
+        "config_host": "mail.example.org",
+        "config_tls": "starttls",
+        "config_username": "ops",
+        "config_password": "p4ss-phrase",
+        "config_from": "ops@example.org",
+        "config_to": "a@example.org, b@example.org",
+    }
     assert client.post(url, values).status_code == 302
     channel = Channel.objects.get()
     for view in ("detail", "change"):
@@ -203,9 +218,18 @@ def test_rule_with_quiet_hours() -> None:
     channel = make_channel()
     url = reverse("admin:notifications_rule_add")
     values = {
-        "name": "Nights", "events": "alert.*", "levels": ["critical"], "channels": [str(channel.pk)], "inbox": "on", "enabled": "on",
-        "throttle_s": "10m", "quiet_start": "22:00", "quiet_end": "07:00", "quiet_zone": "Europe/Berlin", "quiet_except": ["critical"],
-    }  # fmt: skip
+        "name": "Nights",
+        "events": "alert.*",
+        "levels": ["critical"],
+        "channels": [str(channel.pk)],
+        "inbox": "on",
+        "enabled": "on",
+        "throttle_s": "10m",
+        "quiet_start": "22:00",
+        "quiet_end": "07:00",
+        "quiet_zone": "Europe/Berlin",
+        "quiet_except": ["critical"],
+    }
     assert client.post(url, values).status_code == 302
     rule = Rule.objects.get(name="Nights")
     assert rule.quiet_hours["start"] == "22:00"

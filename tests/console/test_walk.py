@@ -162,7 +162,14 @@ def test_no_log_entry_is_ever_written() -> None:
     client = console_of(make_user("admin"))
     client.post(
         reverse("admin:monitors_endpoint_add"),
-        {"endpoint_type": "tcp", "target": "127.0.0.1:9", "interval_s": "30s", "failure_threshold": 1, "recovery_threshold": 1,
-         "method": "GET", "max_redirects": 5},
-    )  # fmt: skip
+        {
+            "endpoint_type": "tcp",
+            "target": "127.0.0.1:9",
+            "interval_s": "30s",
+            "failure_threshold": 1,
+            "recovery_threshold": 1,
+            "method": "GET",
+            "max_redirects": 5,
+        },
+    )
     assert LogEntry.objects.count() == 0

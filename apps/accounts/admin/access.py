@@ -39,9 +39,11 @@ class KeyForm(ConsoleForm):
         help_text="Slug or id. A key without a role pushes and reads this one server's figures and nothing else.",
     )
     expires_at = forms.DateTimeField(
-        required=False, label="Valid until (UTC)", widget=forms.DateTimeInput(attrs={"type": "datetime-local", "class": "wk-short"}),
+        required=False,
+        label="Valid until (UTC)",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "class": "wk-short"}),
         help_text="Without an end where empty.",
-    )  # fmt: skip
+    )
 
 
 @admin.register(ApiKey)

@@ -187,7 +187,7 @@ class UserAdmin(ConsoleAdmin):
     def delete_warning(self, row: User) -> str:
         """Say what disabling means."""
         return f"{row.username} is disabled: sessions end, keys are revoked, the name stays taken. The audit "
-        f"trail keeps what they did."
+        "trail keeps what they did."
 
     def more_paths(self) -> list[tuple[str, str, Any]]:
         """Offer the page that sets somebody's password."""

@@ -54,7 +54,7 @@ def profile(request: HttpRequest) -> HttpResponse:
             else:
                 messages.success(request, "Your profile is saved.")
                 return HttpResponseRedirect(reverse("admin:profile"))
-    own = selectors.live_sessions(actor).filter(user_id=actor.user_id).order_by("-last_seen_at")[:30]
+    own = selectors.live_sessions(actor).filter(user_id=str(actor.user_id)).order_by("-last_seen_at")[:30]
     return render(
         request,
         "console/profile.html",
@@ -73,7 +73,7 @@ def end_own_session(request: HttpRequest, session_id: str) -> HttpResponse:
     """End one of one's own sessions."""
     actor = require(request, "profile:update")
     if request.method == "POST":
-        if not selectors.live_sessions(actor).filter(user_id=actor.user_id, pk=session_id).exists():
+        if not selectors.live_sessions(actor).filter(user_id=str(actor.user_id), pk=session_id).exists():
             raise Http404("There is no such session of yours.")
         try:
             sessions.end_session(session_id=session_id, actor=actor, reason="ended_by_user")

@@ -48,12 +48,15 @@ def _settings_form() -> type[ConsoleForm]:
         [SECURITY, PASSWORD_POLICY],
         extra={
             "security__mfa_required_roles": forms.MultipleChoiceField(
-                choices=_role_names, required=False, widget=forms.CheckboxSelectMultiple, label="Second step demanded of",
+                choices=_role_names,
+                required=False,
+                widget=forms.CheckboxSelectMultiple,
+                label="Second step demanded of",
                 help_text="Who has one of these roles and no second factor may only set one up.",
             ),
             "security__default_role": forms.ChoiceField(choices=_role_names, label="Role of those who register"),
         },
-    )  # fmt: skip
+    )
 
 
 @page("security/", "security", code="security:view")

@@ -51,7 +51,9 @@ class ConsoleChangeList(ChangeList):
 
     def url_for_result(self, result: models.Model) -> str:
         """Return the path of the row's page."""
-        return self.model_admin.page_of(result)
+        console: Any = self.model_admin
+        path: str = console.page_of(result)
+        return path
 
 
 class ConsoleAdmin(ModelAdmin):
@@ -159,7 +161,7 @@ class ConsoleAdmin(ModelAdmin):
     def initial(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return what the form shows of a row, or of the query for a new one."""
         if row is None:
-            return {name: value for name, value in request.GET.items()}
+            return dict(request.GET.items())
         assert self.form_class is not None
         return {name: getattr(row, name) for name in self.form_class.base_fields if hasattr(row, name)}
 

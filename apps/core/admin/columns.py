@@ -11,7 +11,7 @@ def column(title: str, *, order: str | None = None, css: str = "") -> Callable[[
 
     Args:
         order: field by which a click on the title sorts.
-        css: "figure" (right-aligned figures), "wide" (keeps a row of its own on a phone), "quiet" (left out on a phone),
+        css: "figure" (right-aligned figures), "wide" (a row of its own on a phone), "quiet" (left out on a phone),
             "tight" (as narrow as its content).
     """
 

@@ -72,8 +72,8 @@ class WordsField(forms.CharField):
 class ConsoleForm(forms.Form):
     """Base of the console's forms.
 
-    `groups` names the parts of the page: (title, hint, field names); a group whose title starts with "…" is folded until
-    it is opened or holds an error. `service_names` maps a name in a service's refusal to the field that shows it.
+    `groups` names the parts of the page: (title, hint, field names); a group whose title starts with "…" is folded
+    until it is opened or holds an error. `service_names` maps a name in a service's refusal to the field that shows it.
     """
 
     groups: ClassVar[Sequence[tuple[str, str, Sequence[str]]]] = ()

@@ -10,7 +10,7 @@ from apps.core.api.pagination import EXACT_UP_TO, capped_count
 
 
 class CappedPaginator(Paginator):
-    """Counts exactly up to 10,000 rows and no further, so that the first page of a million rows costs what one of ten does."""
+    """Counts exactly up to 10,000 rows and no further: the first page of a million rows costs what one of ten does."""
 
     @cached_property
     def count(self) -> int:

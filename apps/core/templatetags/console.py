@@ -119,7 +119,7 @@ def can(context: template.Context, code: str) -> bool:
 
 @register.simple_tag
 def bars(cells: Iterable[dict[str, Any]], label: str = "", css: str = "") -> SafeString:
-    """Draw uptime bars: one cell per period with `tone`, `title` and `share` (0..1 of the period that was good, None without data)."""
+    """Draw uptime bars: one cell a period, with `tone` ("none" without data) and `title`."""
     drawn = format_html_join(
         "", '<i class="is-{}" title="{}"></i>', ((cell.get("tone") or "none", cell.get("title", "")) for cell in cells)
     )
@@ -137,7 +137,7 @@ def sparkline(
         return mark_safe('<span class="wk-spark is-empty" aria-hidden="true"></span>')
     low = min(known) if least is None else least
     high = max([*known, low + 1e-9]) if most is None else most
-    width, height, step = 120.0, 28.0, 120.0 / (len(numbers) - 1)
+    height, step = 28.0, 120.0 / (len(numbers) - 1)
     pieces: list[str] = []
     pen = False
     for index, value in enumerate(numbers):
@@ -148,7 +148,8 @@ def sparkline(
         pieces.append(f"{'L' if pen else 'M'}{index * step:.1f} {y:.1f}")
         pen = True
     return format_html(
-        '<svg class="wk-spark is-{}" viewBox="0 0 120 28" preserveAspectRatio="none" role="img" aria-label="{}"><path d="{}"/></svg>',
+        '<svg class="wk-spark is-{}" viewBox="0 0 120 28" preserveAspectRatio="none" role="img" aria-label="{}">'
+        '<path d="{}"/></svg>',
         tone,
         label,
         " ".join(pieces),

@@ -35,9 +35,15 @@ WORST_FIRST = Case(
     output_field=IntegerField(),
 )
 SNIPPET_TITLES = {
-    "curl": "curl", "wget": "wget", "crontab": "crontab", "bash": "Bash wrapper", "python": "Python", "powershell": "PowerShell",
-    "systemd": "systemd", "docker_healthcheck": "Docker",
-}  # fmt: skip
+    "curl": "curl",
+    "wget": "wget",
+    "crontab": "crontab",
+    "bash": "Bash wrapper",
+    "python": "Python",
+    "powershell": "PowerShell",
+    "systemd": "systemd",
+    "docker_healthcheck": "Docker",
+}
 
 
 class HeartbeatForm(ConsoleForm):
@@ -165,8 +171,11 @@ class HeartbeatAdmin(ConsoleAdmin):
     """Jobs that report by themselves."""
 
     codes: ClassVar = {
-        "view": "heartbeats:view", "add": "heartbeats:create", "change": "heartbeats:update", "delete": "heartbeats:delete",
-    }  # fmt: skip
+        "view": "heartbeats:view",
+        "add": "heartbeats:create",
+        "change": "heartbeats:update",
+        "delete": "heartbeats:delete",
+    }
     subject_kind = "heartbeat"
     list_title = "Heartbeats"
     intro = "Cron jobs, backups and other work that reports by itself. Silence past the deadline is the alarm."

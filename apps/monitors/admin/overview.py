@@ -118,11 +118,15 @@ tiles.register("heartbeats", (40, "heartbeats:view", _heartbeat_tile))
 panels.register(
     "endpoints",
     Panel(
-        MAIN, 20, "console/panels/endpoints.html", _endpoints_panel, "endpoints:view",
+        MAIN,
+        20,
+        "console/panels/endpoints.html",
+        _endpoints_panel,
+        "endpoints:view",
         "endpoint.alert endpoint.recovery endpoint.created endpoint.updated endpoint.deleted endpoint.paused "
         "endpoint.resumed endpoint.check_result",
     ),
-)  # fmt: skip
+)
 panels.register(
     "heartbeats", Panel(SIDE, 20, "console/panels/heartbeats.html", _heartbeats_panel, "heartbeats:view", "heartbeat.*")
 )
