@@ -44,6 +44,8 @@ class ServerSerializer(serializers.Serializer[Server]):
     def to_representation(self, instance: Server) -> dict[str, Any]:
         """Return the server as its fields say."""
         state = instance.state
+        known = self.context.get("tags")
+        tags = [tag.name for tag in instance.tags.all()] if known is None else known[instance.id]
         return {
             "id": str(instance.id),
             "slug": instance.slug,
@@ -53,7 +55,7 @@ class ServerSerializer(serializers.Serializer[Server]):
             "port": instance.port,
             "description": instance.description,
             "metadata": instance.metadata,
-            "tags": [tag.name for tag in instance.tags.all()],
+            "tags": tags,
             "is_local": instance.is_local,
             "status": state.status,
             "health_status": state.health_status,

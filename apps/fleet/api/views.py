@@ -104,6 +104,16 @@ class ServerViewSet(ApiViewSet):
         """Return the bare array that the contract asks for."""
         return rows
 
+    def get_serializer_context(self) -> dict[str, Any]:
+        """Hand the tags of all rows to the serializer."""
+        return {**super().get_serializer_context(), "tags": getattr(self, "_tags", None)}
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """Return the page's servers; their tags are read at once."""
+        rows = super().paginate_queryset(queryset)
+        self._tags = selectors.tags_of(rows or [])
+        return rows
+
     def get_object(self) -> Server:
         """Return the server named in the path by id or slug."""
         return selectors.find_server(self.kwargs["id"], self.principal())

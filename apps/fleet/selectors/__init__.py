@@ -10,6 +10,7 @@ from apps.fleet.selectors.servers import (
     latest_values,
     local_server,
     server_list,
+    tags_of,
 )
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "process_table",
     "recent_values",
     "server_list",
+    "tags_of",
     "top_processes",
 ]

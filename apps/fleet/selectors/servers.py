@@ -1,6 +1,7 @@
 """Servers and their newest figures."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,8 +20,17 @@ METRICS = ("cpu", "memory", "swap", "disk", "inodes", "load1", "load_per_core", 
 
 
 def server_list(principal: Principal) -> ServerQuerySet:
-    """Return the servers the caller may see, with state and tags, in three queries whatever their number; by name."""
-    return Server.objects.visible_to(principal).select_related("state").prefetch_related("tags").order_by("name", "id")
+    """Return the servers the caller may see, with their state; by name."""
+    return Server.objects.visible_to(principal).select_related("state").order_by("name", "id")
+
+
+def tags_of(servers: Iterable[Server]) -> dict[UUID, list[str]]:
+    """Return server id -> its tags, sorted; in one query, without a row object for each of a thousand servers."""
+    found: dict[UUID, list[str]] = {server.id: [] for server in servers}
+    pairs = Server.tags.through.objects.filter(server_id__in=list(found)).order_by("tag__name")
+    for server_id, name in pairs.values_list("server_id", "tag__name"):
+        found[server_id].append(name)
+    return found
 
 
 def find_server(ref: str | None, principal: Principal) -> Server:
