@@ -56,13 +56,13 @@ class Pulse(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(name="pulse", daemon=True)
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
         self._wake = threading.Event()
         self._rung: set[str] = set()
 
     def stop(self) -> None:
         """End after the sweep that runs now."""
-        self._stop.set()
+        self._stopping.set()
         self._wake.set()
 
     def _on_ring(self, name: str, _: object) -> None:
@@ -74,7 +74,7 @@ class Pulse(threading.Thread):
         for name in {one.on_ring for _, one in sweeps.items() if one.on_ring}:
             bell.listen(name, self._on_ring)
         due = dict.fromkeys(sweeps, 0.0)
-        while not self._stop.is_set():
+        while not self._stopping.is_set():
             rung, self._rung = self._rung, set()
             self._wake.clear()
             for name, one in sweeps.items():
@@ -84,7 +84,7 @@ class Pulse(threading.Thread):
                     continue
                 due[name] = now + one.every_s
                 self._run_one(one, is_rung)
-                if self._stop.is_set():
+                if self._stopping.is_set():
                     return
             self._wake.wait(max(0.0, min(due.values()) - time.monotonic()) if due else 1.0)
 

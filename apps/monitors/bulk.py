@@ -24,7 +24,7 @@ def insert_rows(model: type[models.Model], columns: tuple[str, ...], rows: Seque
         if connection.vendor == "postgresql":
             cursor.execute(_insert_unnest(model, columns), _by_column(rows))
         else:
-            cursor.executemany(_insert_values(model, columns), [_adapted(row) for row in rows])
+            cursor.executemany(_insert_values(model, columns), list(map(_adapted, rows)))
 
 
 def update_rows(
@@ -37,7 +37,7 @@ def update_rows(
         if connection.vendor == "postgresql":
             cursor.execute(_update_unnest(model, columns, keys), _by_column(rows))
         else:
-            cursor.executemany(_update_values(model, columns, keys), [_adapted(row) for row in rows])
+            cursor.executemany(_update_values(model, columns, keys), list(map(_adapted, rows)))
 
 
 def delete_rows(model: type[models.Model], keys: tuple[str, ...], rows: Sequence[Row]) -> None:
@@ -51,18 +51,13 @@ def delete_rows(model: type[models.Model], keys: tuple[str, ...], rows: Sequence
 
 def to_database(value: Any) -> Any:
     """Return a value as the driver takes it."""
-    if connection.vendor == "postgresql":
-        return value
-    if isinstance(value, datetime):
-        return str(value.astimezone(UTC).replace(tzinfo=None))
-    return value.hex if isinstance(value, UUID) else value
+    return value if connection.vendor == "postgresql" else _adapted_value(value)
 
 
-def time_from_database(value: Any) -> datetime | None:
+def time_from_database(value: datetime | None) -> datetime | None:
     """Return a time column's value as an aware time."""
-    if value is None or value.__class__ is datetime and value.tzinfo is not None:
-        return value
-    return (datetime.fromisoformat(value) if isinstance(value, str) else value).replace(tzinfo=UTC)
+    # SQLite gives UTC without its zone.
+    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 def uuid_from_database(value: Any) -> UUID:
@@ -70,8 +65,19 @@ def uuid_from_database(value: Any) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
 
 
+_PLAIN = frozenset({int, str, float, bool, type(None)})
+
+
 def _adapted(row: Row) -> list[Any]:
-    return [to_database(value) for value in row]
+    return [value if value.__class__ in _PLAIN else _adapted_value(value) for value in row]
+
+
+def _adapted_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        if value.tzinfo is not UTC:
+            value = value.astimezone(UTC)
+        return value.isoformat(" ")[:-6]
+    return value.hex if isinstance(value, UUID) else value
 
 
 def _by_column(rows: Sequence[Row]) -> list[list[Any]]:

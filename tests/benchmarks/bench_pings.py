@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,6 +22,8 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -75,7 +78,9 @@ class _Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
-        if not self.buffer.endswith(b"OK") and b"\r\n\r\n" not in self.buffer:
+        head, separator, body = self.buffer.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE) if separator else None
+        if length is None or len(body) < int(length[1]):
             return
         now = time.perf_counter()
         self.times.append(now - self.sent)
@@ -118,8 +123,13 @@ async def _load(port: int, paths: Sequence[str], connections: int, seconds: floa
     }
 
 
+def _cpu_s(pid: int) -> float:
+    used = psutil.Process(pid).cpu_times()
+    return used.user + used.system
+
+
 def _wait_for(port: int) -> None:
-    for _ in range(300):
+    for _ in range(1200):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/ping/x", timeout=2)
         except urllib.error.HTTPError:
@@ -135,6 +145,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--heartbeats", type=int, default=1000)
+    parser.add_argument("--no-sweeps", action="store_true", help="without the second process")
     options = parser.parse_args()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -153,18 +164,18 @@ def main() -> None:
 
         python("manage.py", "migrate", "--verbosity", "0")
         uuids = python("-c", _FILL.format(count=options.heartbeats)).split()
-        children = [
-            subprocess.Popen([sys.executable, "-c", _SERVE.format(port=port)], cwd=ROOT, env=env),
-            subprocess.Popen([sys.executable, "-c", _SWEEP], cwd=ROOT, env=env),
-        ]
+        programs = [_SERVE.format(port=port)] if options.no_sweeps else [_SERVE.format(port=port), _SWEEP]
+        children = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=env) for program in programs]
         try:
             _wait_for(port)
             accepted = 0
             for case, chosen in (("spread", uuids), ("one", uuids[:1])):
+                before = _cpu_s(children[0].pid)
                 figures = asyncio.run(
                     _load(port, [f"/ping/{uuid}" for uuid in chosen], options.connections, options.seconds)
                 )
                 accepted += figures["pings"] - figures["faults"]
+                figures["server_cpu_us_per_ping"] = round((_cpu_s(children[0].pid) - before) / figures["pings"] * 1e6)
                 print(json.dumps({"benchmark": "pings", "case": case, "connections": options.connections, **figures}))
             stored = int(python("-c", _COUNT))
             print(json.dumps({"benchmark": "pings", "case": "count", "answered": accepted, "stored": stored}))

@@ -10,6 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -91,7 +94,8 @@ _SELECT = (
     f"SELECT {', '.join(f'h.{name}' for name in _CONFIG_COLUMNS)}, {', '.join(f's.{name}' for name in _BEAT_COLUMNS)} "
     f"FROM {Heartbeat._meta.db_table} h JOIN {HeartbeatState._meta.db_table} s ON s.heartbeat_id = h.id "
 )
-_WRITTEN = (*_BEAT_COLUMNS[1:],)
+_WRITTEN = _BEAT_COLUMNS[1:]
+_written_values = attrgetter(*_WRITTEN, "id")
 _PING_COLUMNS = ("num", "at", "n", "kind", "exit_code", "method", "remote_addr", "user_agent", "rid", "body")
 _RUN_COLUMNS = ("num", "at", "n", "rid", "finished_at", "end_n", "duration_ms", "exit_code", "result")
 _RUN_END = ("finished_at", "end_n", "duration_ms", "exit_code", "result")
@@ -212,15 +216,18 @@ def read_beats(column: str, values: Iterable[object]) -> list[tuple[UUID, Beat]]
     return beats
 
 
-def _beat(row: Sequence[object]) -> tuple[UUID, Beat]:
+_schedule = lru_cache(4096)(Schedule)
+
+
+def _beat(row: Sequence[Any]) -> tuple[UUID, Beat]:
     uuid, id_, num, name, interval, cron, zone, grace, early, limit, resumes, revision, *state = row
-    values = [
+    values: list[Any] = [
         bulk.time_from_database(value) if is_time else value for is_time, value in zip(_IS_TIME, state, strict=True)
     ]
     beat = Beat(
-        bulk.uuid_from_database(id_), num, name, Schedule(interval, cron, zone), grace, early, limit, bool(resumes),
+        bulk.uuid_from_database(id_), num, name, _schedule(interval, cron, zone), grace, early, limit, bool(resumes),
         revision, *values,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     beat.alerting = bool(beat.alerting)
     return bulk.uuid_from_database(uuid), beat
 
@@ -238,12 +245,7 @@ def _read_open_runs(beats: Sequence[Beat]) -> None:
 
 def write_beats(beats: Sequence[Beat]) -> None:
     """Write changed beats back: states, runs, finished days and facts. In the transaction that read them."""
-    bulk.update_rows(
-        HeartbeatState,
-        _WRITTEN,
-        ("heartbeat_id",),
-        [[*(getattr(beat, name) for name in _WRITTEN), beat.id] for beat in beats],
-    )
+    bulk.update_rows(HeartbeatState, _WRITTEN, ("heartbeat_id",), [_written_values(beat) for beat in beats])
     _write_runs(beats)
     _write_days([(beat.num, *day) for beat in beats for day in beat.days])
     _emit_facts([beat for beat in beats if beat.facts])

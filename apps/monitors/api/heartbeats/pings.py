@@ -52,8 +52,8 @@ class _Always(BaseContentNegotiation):
 class _PingView(ApiView):
     # Every method, so that one without a handler is answered 405 and not as a lack of rights.
     codes: ClassVar[dict[str, str]] = dict.fromkeys(("get", "head", "post", "put", "patch", "delete"), "public")
-    authentication_classes: ClassVar[list[Any]] = []  # the address is the credential; a wrong header changes nothing
-    renderer_classes: ClassVar[list[Any]] = [JSONRenderer]
+    authentication_classes = ()  # the address is the credential; a wrong header changes nothing
+    renderer_classes = (JSONRenderer,)
     content_negotiation_class = _Always
     throttle_scope = "none"
 

@@ -88,7 +88,7 @@ class HeartbeatSerializer(serializers.ModelSerializer[Heartbeat]):
 
     class Meta:
         model = Heartbeat
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "uuid", "ping_url", "name", "description", "schedule", "interval_seconds", "cron", "timezone",
             "grace_seconds", "early_seconds", "max_runtime_seconds", "resume_on_ping", "tags", "paused", "status",
             "status_since", "last_ping_at", "next_due_at", "deadline", "last_start_at", "open_runs", "last_duration",
