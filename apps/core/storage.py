@@ -1,15 +1,14 @@
 """How many bytes the tables take and when the disk is full."""
 
-import shutil
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from django.apps import apps
-from django.conf import settings
 from django.db import connection
 
+from apps.core import disk
 from apps.core.models import StoredSetting
 
 _MEASURED = "_storage.measured"  # a row of ours among the settings: first measurement of this growth window
@@ -24,6 +23,7 @@ class Usage:
         tables: (table, bytes), largest first; bytes are estimated from pages on SQLite without dbstat.
         total: bytes of the database.
         disk_total, disk_free: bytes of the disk under the data folder.
+        percent: how full it is, 0..100, of what users may fill.
         full_at: when the disk is full at the growth of the last day; None where nothing grows or it is over a year
         away.
     """
@@ -32,12 +32,8 @@ class Usage:
     total: int
     disk_total: int
     disk_free: int
+    percent: float
     full_at: datetime | None
-
-    @property
-    def percent(self) -> float:
-        """Return the share of the disk that is used, 0..100."""
-        return round(100 * (1 - self.disk_free / self.disk_total), 1) if self.disk_total else 0.0
 
 
 _kept: tuple[float, Usage] | None = None
@@ -50,8 +46,8 @@ def usage() -> Usage:
         return _kept[1]
     tables = _table_bytes()
     total = _database_bytes()
-    disk = shutil.disk_usage(settings.DATA_DIR if Path(settings.DATA_DIR).exists() else "/")
-    measured = Usage(tables, total, disk.total, disk.free, _full_at(total, disk.free))
+    space = disk.usage()
+    measured = Usage(tables, total, space.total, space.free, space.percent, _full_at(total, space.free))
     _kept = (time.monotonic(), measured)
     return measured
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from apps.core import disk
 from apps.core.events import Subject, emit, publish_live
 from apps.core.principals import Principal, system
 from apps.monitors import series
@@ -110,7 +111,8 @@ def _record(runs: Sequence[CheckRun]) -> int:
             if state.last_check_at is None or run.at > state.last_check_at:
                 _apply(state, run, actor)
                 moved[state.num] = (state, run)
-        _insert(kept)
+        if disk.telemetry_allowed():  # states and alerts go on when the disk is full
+            _insert(kept)
         _save(list(moved.values()))
         idle = [run.config.num for run in runs if run.config.num in states and run.config.num not in moved]
         if idle:

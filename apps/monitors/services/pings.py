@@ -18,7 +18,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
-from apps.core import runtime_settings
+from apps.core import disk, runtime_settings
 from apps.core.api.throttling import windows
 from apps.core.events import Subject, emit, publish_live
 from apps.core.models import Tag
@@ -117,6 +117,7 @@ def accept_pings(batch: Sequence[PingRequest]) -> list[Answer]:
         answers = [ACCEPTED] * len(batch)
         logged: list[tuple[object, ...]] = []
         last: dict[int, tuple[Beat, PingRequest, datetime]] = {}
+        may_log = disk.telemetry_allowed()  # the state is kept when the disk is full; its log is not
         for index, ping in enumerate(batch):
             beat = by_uuid.get(ping.uuid)
             if beat is None:
@@ -125,7 +126,7 @@ def accept_pings(batch: Sequence[PingRequest]) -> list[Answer]:
                 continue
             at = ping.at or datetime.now(UTC)
             n = beat.count(at)
-            is_logged = beat.takes_log(at, settings.PING_LOG_PER_MINUTE)
+            is_logged = may_log and beat.takes_log(at, settings.PING_LOG_PER_MINUTE)
             _apply(beat, ping, at, n, is_logged)
             if is_logged:
                 logged.append(_log_row(beat, ping, at, n))
