@@ -79,7 +79,7 @@ export class TimeChart {
           points: { show: false },
         })),
       ],
-      hooks: { setCursor: [(plot) => this.tip(plot)] },
+      hooks: { setCursor: [(plot) => this.tip(plot)], draw: [(plot) => this.mark(plot)] },
     };
     this.plot = new window.uPlot(settings, this.data, this.node);
     this.tell();
@@ -90,6 +90,20 @@ export class TimeChart {
     if (!this.span) return [low, high];
     const end = Math.max(high || 0, Date.now() / 1000 - (this.lag || 0));
     return [end - this.span, end];
+  }
+
+  // What failed stands as marks along the foot of the chart.
+  mark(plot) {
+    const marks = this.options.marks?.();
+    if (!marks) return;
+    const { ctx, bbox } = plot;
+    const unit = devicePixelRatio || 1;
+    ctx.save();
+    ctx.fillStyle = resolved(colour("--wk-crit"));
+    this.data[0].forEach((at, index) => {
+      if (marks[index]) ctx.fillRect(plot.valToPos(at, "x", true) - unit, bbox.top + bbox.height - 7 * unit, 2 * unit, 7 * unit);
+    });
+    ctx.restore();
   }
 
   tip(plot) {

@@ -8,6 +8,7 @@ if (node) {
   const chart = new TimeChart(node, {
     format: "ms",
     series: [{ label: "Mean", colour: "--wk-c1", fill: true, legend: "l-mean" }, { label: "95th percentile", colour: "--wk-c3", width: 1.2, dash: [4, 3] }],
+    marks: () => failures,
     note: (index) => (failures[index] ? `${failures[index]} failed` : ""),
   });
   let range = "24h";

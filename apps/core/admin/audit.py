@@ -52,6 +52,20 @@ class ThingFilter(admin.SimpleListFilter):
         return queryset.filter(Q(name__startswith=f"{self.value()}.") | Q(name=self.value()))
 
 
+class ActorFilter(admin.SimpleListFilter):
+    """Events by who caused them."""
+
+    title, parameter_name = "by", "by"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the kinds of actors."""
+        return [("user", "People"), ("api_key", "API keys"), ("system", "Watchkeeper itself")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep the kind chosen."""
+        return queryset.filter(actor__kind=self.value()) if self.value() else queryset
+
+
 @admin.register(Event)
 class AuditAdmin(ConsoleAdmin):
     """Who did what to which thing, when, from where. Nobody changes it."""
@@ -65,7 +79,7 @@ class AuditAdmin(ConsoleAdmin):
         "Each change by a person or by Watchkeeper itself will stand here.",
     )
     list_display = ("happening", "thing", "who", "address", "when")
-    list_filter = (LevelFilter, ThingFilter)
+    list_filter = (ActorFilter, LevelFilter, ThingFilter)
     search_fields = ("name",)
     search_help_text = "Person, event or thing"
     ordering = ("-id",)
