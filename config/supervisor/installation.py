@@ -161,7 +161,9 @@ def web_command(installation: Installation) -> list[str]:
         sys.executable, "-m", "uvicorn", "config.asgi:application",
         "--host", installation.host, "--port", str(installation.port),
         "--no-access-log", "--no-proxy-headers", "--no-server-header", "--log-level", "warning",
-        "--ws", "websockets", "--lifespan", "on", "--timeout-graceful-shutdown", "5",
+        # Compression would cost each socket a quarter of a megabyte, for messages of some hundred bytes.
+        "--ws", "websockets", "--ws-per-message-deflate", "false", "--lifespan", "on",
+        "--timeout-graceful-shutdown", "5",
     ]  # fmt: skip
 
 
