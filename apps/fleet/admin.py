@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.db.models import Case, IntegerField, Value, When
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -28,6 +29,16 @@ from apps.fleet.selectors import latest_snapshot, local_server, process_table
 from apps.fleet.states import Health, Presence
 
 SPARK_MINUTES = 60
+ROWS_ON_OVERVIEW = 6
+LIMITS = {"cpu": (80, 95), "memory": (85, 95), "disk": (80, 90)}
+WORST_FIRST = Case(
+    When(state__status=Presence.OFFLINE, then=Value(0)),
+    When(state__health_status=Health.CRITICAL, then=Value(1)),
+    When(state__health_status=Health.WARNING, then=Value(2)),
+    When(state__status=Presence.UNKNOWN, then=Value(3)),
+    default=Value(4),
+    output_field=IntegerField(),
+)
 
 
 class ServerForm(ConsoleForm):
@@ -74,6 +85,13 @@ class TagFilter(admin.SimpleListFilter):
         return queryset.filter(tags__name=self.value()) if self.value() else queryset
 
 
+def meter_of(row: Server, metric: str) -> SafeString:
+    """Draw the newest share of a metric; live samples move it."""
+    label = f"{metric} of {row.name}"
+    context = meter(getattr(row.state, metric), *LIMITS[metric], label=label, metric=metric)
+    return SafeString(render_to_string("console/partials/meter.html", context))
+
+
 @admin.register(Server)
 class ServerAdmin(ConsoleAdmin):
     """Machines: their newest figures, their history, their processes."""
@@ -97,15 +115,18 @@ class ServerAdmin(ConsoleAdmin):
     list_filter = (StatusFilter, TagFilter)
     search_fields = ("name", "slug", "host", "description")
     search_help_text = "Name, slug or host"
-    ordering = ("name", "id")
-    list_per_page = 50
     live_events = "server.online server.offline server.created server.updated server.deleted"
     page_scripts = ("console/servers.js",)
     detail_template = "console/server.html"
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Return the servers with state and tags."""
-        return super().get_queryset(request).select_related("state").prefetch_related("tags")
+        """Return the servers with state and tags, and their rank: worst first."""
+        rows = super().get_queryset(request).select_related("state").prefetch_related("tags")
+        return rows.annotate(severity=WORST_FIRST)
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Return worst first, then by name."""
+        return ("severity", "name", "id")
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
         """Fetch the last hour's CPU of the page's servers in one query."""
@@ -134,7 +155,7 @@ class ServerAdmin(ConsoleAdmin):
             "{}<span class='sub'>{} <span class='wk-tags'>{}</span></span>", row.name, where, SafeString(words)
         )
 
-    @column("Status", order="state__status", css="tight")
+    @column("Status", order="severity", css="tight")
     def presence(self, row: Server) -> SafeString:
         """Show whether it sends, and the worst open alert."""
         shown = badge(row.state.status)
@@ -142,28 +163,20 @@ class ServerAdmin(ConsoleAdmin):
             shown = format_html("{} {}", shown, badge(row.state.health_status))
         return shown
 
-    def _meter(self, row: Server, metric: str) -> SafeString:
-        value = getattr(row.state, metric)
-        limits = {"cpu": (80, 95), "memory": (85, 95), "disk": (80, 90)}[metric]
-        label = f"{metric} of {row.name}"
-        return SafeString(
-            render_to_string("console/partials/meter.html", meter(value, *limits, label=label, metric=metric))
-        )
-
     @column("CPU", order="state__cpu")
     def cpu(self, row: Server) -> SafeString:
         """Show the share of CPU in use."""
-        return self._meter(row, "cpu")
+        return meter_of(row, "cpu")
 
     @column("Memory", order="state__memory")
     def memory(self, row: Server) -> SafeString:
         """Show the share of memory in use."""
-        return self._meter(row, "memory")
+        return meter_of(row, "memory")
 
     @column("Disk", order="state__disk")
     def disk(self, row: Server) -> SafeString:
         """Show the share in use of the fullest mount."""
-        return self._meter(row, "disk")
+        return meter_of(row, "disk")
 
     @column("CPU, last hour", css="quiet")
     def last_hour(self, row: Any) -> SafeString:
@@ -281,6 +294,34 @@ def _local_panel(request: HttpRequest) -> dict[str, Any] | None:
     }
 
 
+def _servers_panel(request: HttpRequest) -> dict[str, Any] | None:
+    """Return the servers, worst first; nothing where there is this host alone, which has its own charts."""
+    rows = Server.objects.visible_to(require(request, "servers:view")).select_related("state")
+    shown = list(rows.annotate(severity=WORST_FIRST).order_by("severity", "name", "id")[: ROWS_ON_OVERVIEW + 1])
+    if len(shown) < 2:
+        return None
+    listed = [
+        {
+            "row": row,
+            "url": reverse("admin:fleet_server_detail", args=[row.pk]),
+            "meters": [(metric, meter_of(row, metric)) for metric in LIMITS],
+        }
+        for row in shown[:ROWS_ON_OVERVIEW]
+    ]
+    return {"rows": listed, "more": len(shown) > ROWS_ON_OVERVIEW}
+
+
 tiles.register("servers", (20, "servers:view", _tile))
 panels.register("local", Panel(MAIN, 10, "console/panels/local.html", _local_panel, "servers:view"))
+panels.register(
+    "servers",
+    Panel(
+        MAIN,
+        15,
+        "console/panels/servers.html",
+        _servers_panel,
+        "servers:view",
+        "server.online server.offline server.created server.deleted alert.*",
+    ),
+)
 navigate(WATCH, 10, "Servers", icon="dns", url="admin:fleet_server_changelist", code="servers:view")

@@ -173,3 +173,14 @@ def test_no_log_entry_is_ever_written() -> None:
         },
     )
     assert LogEntry.objects.count() == 0
+
+
+def test_page_that_is_refused_or_missing_says_so_in_the_products_own_words() -> None:
+    client = console_of(make_user("viewer"))
+    refused = client.get(reverse("admin:accounts_user_changelist"))
+    assert refused.status_code == 403
+    assert "needs a permission" in refused.content.decode()
+    missing = client.get("/admin/fleet/server/nothing/")
+    assert missing.status_code == 404
+    assert "no such page" in missing.content.decode()
+    assert client.get("/admin/fleet/")["Location"] == "/admin/"

@@ -15,7 +15,7 @@ from apps.accounts.services import mfa, sessions, users
 from apps.core.admin.access import may, require
 from apps.core.admin.forms import ConsoleForm
 from apps.core.admin.pages import page, render
-from apps.core.admin.panels import SIDE, FirstStep, Panel, first_steps, panels
+from apps.core.admin.panels import SIDE, Panel, panels
 from apps.core.errors import DomainError
 
 
@@ -93,17 +93,4 @@ def _mfa_panel(request: HttpRequest) -> dict[str, Any] | None:
     return {"may_demand": may(request, "security:update")}
 
 
-def _mfa_step(request: HttpRequest) -> FirstStep:
-    actor = require(request, "profile:view")
-    user = selectors.user_by_id(actor.user_id)
-    return FirstStep(
-        bool(user.mfa_enabled),  # type: ignore[attr-defined]
-        "Protect your account with a second step",
-        "An authenticator app on your phone; takes a minute.",
-        reverse("admin:mfa"),
-        "Set up",
-    )
-
-
 panels.register("mfa", Panel(SIDE, 5, "console/panels/mfa.html", _mfa_panel, "profile:view"))
-first_steps.register("mfa", (50, "profile:view", _mfa_step))

@@ -36,7 +36,11 @@ def _help(setting: Setting) -> str:
 
 
 def _field(setting: Setting) -> forms.Field:
-    label = setting.description.rstrip(".") if setting.kind == "bool" else setting.key.removesuffix("_s").replace("_", " ").capitalize()
+    label = (
+        setting.description.rstrip(".")
+        if setting.kind == "bool"
+        else setting.key.removesuffix("_s").replace("_", " ").capitalize()
+    )
     common: dict[str, Any] = {
         "label": label,
         "help_text": _help(setting),

@@ -237,7 +237,7 @@ def _cell(cl: Any, row: Any, name: Any) -> Any:
 def lines_of_difference(audit: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what changed: field, before, after; from an event's audit."""
     before, after = audit.get("before") or {}, audit.get("after") or {}
-    nothing = (None, "", [], {})
+    nothing: tuple[Any, ...] = (None, "", [], {})
     return [
         {"field": name, "before": before.get(name), "after": after.get(name)}
         for name in sorted({*before, *after})
