@@ -246,6 +246,10 @@ class Story:
         """Take the site down; wait for the alert, the webhook and the inbox. Returns the alert's id."""
         known = {row["id"] for row in self.alerts()}
         self.target.stop()
+        return self.wait_broken(known)
+
+    def wait_broken(self, known: set[str]) -> str:
+        """Wait until everybody was told of an alert that is not among the `known` ones. Returns its id."""
         self.wait_status("down")
         alert = wait_for(
             lambda: next((row for row in self.alerts() if row["id"] not in known and row["status"] == "active"), None),

@@ -46,12 +46,13 @@ def test_killed_part_in_the_middle_of_the_story_loses_nothing(installation: Inst
     with story_of(installation).running() as story:
         story.set_up()
         with Listener(story.api) as listener:
+            known = {row["id"] for row in story.alerts()}
             story.target.stop()
             installation.kill9(part)
             if part == "supervisor":
                 installation.assert_nothing_left()
                 installation.start()
-            alert = story.break_site()
+            alert = story.wait_broken(known)
             assert story.ping()
             story.mend_site(alert)
             wait_for(
