@@ -44,7 +44,7 @@ def _sqlite(path: str, data_dir: Path, *, testing: bool) -> dict[str, Any]:
     if name.startswith("//"):
         name = name[1:]
     return {
-        "ENGINE": "django.db.backends.sqlite3",
+        "ENGINE": "apps.core.sqlite3",
         "NAME": name,
         "CONN_MAX_AGE": 0,
         "OPTIONS": {

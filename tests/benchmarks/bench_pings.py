@@ -41,11 +41,13 @@ _FILL = """
 import django
 django.setup()
 from apps.core.principals import system
+from apps.core.tasks import run_spine
 from apps.monitors.services.heartbeats import create_heartbeat
 from django.db import transaction
 with transaction.atomic():
     for n in range({count}):
         print(create_heartbeat(actor=system("bench"), name=f"job {{n}}", interval_seconds=3600).uuid)
+run_spine()  # the readers have caught up before the figures are taken
 """
 _COUNT = """
 import django
