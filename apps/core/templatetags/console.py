@@ -1,6 +1,7 @@
 """Tags and filters of the console's templates."""
 
 import json
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
@@ -19,6 +20,8 @@ from apps.core.admin import words
 from apps.core.admin.access import may
 
 register = template.Library()
+
+_MOMENT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 
 
 @register.simple_tag
@@ -74,7 +77,7 @@ def ago(moment: Any, missing: str = "never") -> Any:
 
 
 @register.filter
-def exact(moment: Any) -> Any:
+def exact(moment: Any) -> SafeString:
     """Draw a moment in full, in the reader's own zone once the page's script runs; UTC is a hover away."""
     if isinstance(moment, str) and moment:
         moment = datetime.fromisoformat(moment)
@@ -250,6 +253,8 @@ def plainly(value: Any) -> SafeString:
     """Return a value as people read it: texts bare, lists with commas, nothing as a dash."""
     if value is None or value == "" or value == []:
         return mark_safe('<span class="wk-quiet">–</span>')
+    if isinstance(value, str) and _MOMENT.match(value):
+        return exact(value)
     if isinstance(value, bool):
         return mark_safe("yes" if value else "no")
     if isinstance(value, list | tuple) and all(not isinstance(item, dict | list) for item in value):
