@@ -1,5 +1,6 @@
 """Sweeps and periodic tasks of the core: numbering facts, letting readers read, pruning what is old."""
 
+import time
 from datetime import timedelta
 
 from celery import shared_task
@@ -46,9 +47,10 @@ keeps.register("events", Keep("core_event", "retention.events", prune_events))
 
 @shared_task(name="core.prune")
 def prune() -> None:
-    """Delete what is past its keep time, in short transactions, for at most 8 s. Its turn also shows that beat beats."""
-    import time
+    """Delete what is past its keep time, in short transactions, for at most 8 s.
 
+    Its turn also shows that beat beats.
+    """
     if not leases.claim_turn("job:core.prune", every_s=PRUNE_EVERY_S):
         return
     end = time.monotonic() + 8

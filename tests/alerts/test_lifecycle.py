@@ -84,7 +84,7 @@ def test_down_then_recovery_makes_one_alert_that_is_resolved() -> None:
     assert alert.evidence["target"] == "http://127.0.0.1:9/"
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["down", "degraded", "up", "resolve", "acknowledge"]), max_size=12))
 def test_any_sequence_leaves_an_alert_open_only_while_something_is_wrong(steps: list[str]) -> None:
     endpoint, actor, is_wrong = str(new_id()), principal(), False

@@ -42,7 +42,9 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": f"{size} {context.current().address}".encode()})
 
 
-async def _ask(path: str = "/api/v1/x", *, headers: list[tuple[bytes, bytes]] | None = None, chunks: list[bytes] | None = None) -> dict[str, Any]:
+async def _ask(
+    path: str = "/api/v1/x", *, headers: list[tuple[bytes, bytes]] | None = None, chunks: list[bytes] | None = None
+) -> dict[str, Any]:
     parts = list(chunks or [b""])
     sent: list[Message] = []
 
@@ -54,7 +56,12 @@ async def _ask(path: str = "/api/v1/x", *, headers: list[tuple[bytes, bytes]] | 
         sent.append(message)
 
     scope = {
-        "type": "http", "path": path, "method": "POST", "query_string": b"", "scheme": "http", "client": ("127.0.0.1", 1),
+        "type": "http",
+        "path": path,
+        "method": "POST",
+        "query_string": b"",
+        "scheme": "http",
+        "client": ("127.0.0.1", 1),
         "headers": headers if headers is not None else [(b"host", b"localhost")],
     }
     await Edge(_echo)(scope, receive, send)
@@ -86,7 +93,9 @@ async def test_answer_carries_request_id_and_security_headers() -> None:
     assert answer["status"] == 200
     assert answer["headers"]["x-request-id"] == "abcdef1234567890"
     assert answer["headers"]["x-content-type-options"] == "nosniff"
-    assert "unsafe-inline" not in answer["headers"]["content-security-policy"].partition("script-src")[2].partition(";")[0]
+    assert (
+        "unsafe-inline" not in answer["headers"]["content-security-policy"].partition("script-src")[2].partition(";")[0]
+    )
 
 
 async def test_login_page_policy_has_no_eval() -> None:

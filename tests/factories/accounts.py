@@ -68,8 +68,13 @@ def make_api_key(owner: User, *, role: str = "", server_id: str = "") -> tuple[A
     """Return a key and its secret; bound where a server is given."""
     secret = f"wk_{new_secret(6)[:8]}_{new_secret()}"
     key = ApiKey.objects.create(
-        owner=owner, name="test key", prefix=secret[:11], secret_hash=hash_secret(secret), role=role,
-        bound_kind="server" if server_id else "", bound_id=server_id,
+        owner=owner,
+        name="test key",
+        prefix=secret[:11],
+        secret_hash=hash_secret(secret),
+        role=role,
+        bound_kind="server" if server_id else "",
+        bound_id=server_id,
     )
     return key, secret
 

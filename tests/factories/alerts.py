@@ -12,22 +12,38 @@ from apps.core.models import Event
 from apps.core.principals import system
 
 
-def make_alert(level: str = "warning", *, kind: str = "availability", source: str = "endpoint", subject_id: str = "", **values: Any) -> Alert:
+def make_alert(
+    level: str = "warning", *, kind: str = "availability", source: str = "endpoint", subject_id: str = "", **values: Any
+) -> Alert:
     """Return an open alert."""
     return services.open_alert(
-        source=source, kind=kind, subject=Subject(source, subject_id or str(new_id()), values.pop("name", "shop")),
-        level=level, message=values.pop("message", "shop is down"), actor=system("test"), **values,
+        source=source,
+        kind=kind,
+        subject=Subject(source, subject_id or str(new_id()), values.pop("name", "shop")),
+        level=level,
+        message=values.pop("message", "shop is down"),
+        actor=system("test"),
+        **values,
     )
 
 
 def endpoint_alert(endpoint_id: str, *, status: str = "down", name: str = "shop") -> Event:
     """Emit what the monitors say of an endpoint that went down or got slow."""
     return emit(
-        "endpoint.alert", subject=Subject("endpoint", endpoint_id, name), actor=system("monitors"), level="critical",
+        "endpoint.alert",
+        subject=Subject("endpoint", endpoint_id, name),
+        actor=system("monitors"),
+        level="critical",
         data={
-            "endpoint_id": endpoint_id, "name": name, "target": "http://127.0.0.1:9/", "status": status,
-            "level": "critical" if status == "down" else "warning", "consecutive_failures": 1, "threshold": 1,
-            "last_error": "connection refused" if status == "down" else "", "since": "2026-01-01T00:00:00+00:00",
+            "endpoint_id": endpoint_id,
+            "name": name,
+            "target": "http://127.0.0.1:9/",
+            "status": status,
+            "level": "critical" if status == "down" else "warning",
+            "consecutive_failures": 1,
+            "threshold": 1,
+            "last_error": "connection refused" if status == "down" else "",
+            "since": "2026-01-01T00:00:00+00:00",
             "latency_ms": None if status == "down" else 900.0,
         },
     )
@@ -36,10 +52,17 @@ def endpoint_alert(endpoint_id: str, *, status: str = "down", name: str = "shop"
 def endpoint_recovery(endpoint_id: str, *, name: str = "shop") -> Event:
     """Emit what the monitors say of an endpoint that is well again."""
     return emit(
-        "endpoint.recovery", subject=Subject("endpoint", endpoint_id, name), actor=system("monitors"),
+        "endpoint.recovery",
+        subject=Subject("endpoint", endpoint_id, name),
+        actor=system("monitors"),
         data={
-            "endpoint_id": endpoint_id, "name": name, "target": "http://127.0.0.1:9/", "status": "up", "downtime_s": 12.0,
-            "since": "2026-01-01T00:00:12+00:00", "latency_ms": 12.0,
+            "endpoint_id": endpoint_id,
+            "name": name,
+            "target": "http://127.0.0.1:9/",
+            "status": "up",
+            "downtime_s": 12.0,
+            "since": "2026-01-01T00:00:12+00:00",
+            "latency_ms": 12.0,
         },
     )
 

@@ -54,9 +54,7 @@ def test_secret_headers_are_sealed_and_never_in_the_audit_trail() -> None:
 def test_masked_header_keeps_its_value() -> None:
     client = client_as("operator")
     pk = client.post("/api/v1/endpoints", BODY, format="json").json()["id"]
-    answer = client.put(
-        f"/api/v1/endpoints/{pk}/", {"headers": {"Authorization": "***", "X-New": "1"}}, format="json"
-    )
+    answer = client.put(f"/api/v1/endpoints/{pk}/", {"headers": {"Authorization": "***", "X-New": "1"}}, format="json")
     assert answer.status_code == 200
     assert Endpoint.objects.get(pk=pk).headers == '{"Authorization": "Bearer s3cret", "X-New": "1"}'
 

@@ -15,9 +15,17 @@ class AsgiSocket:
         path, _, query = url.partition("?")
         self.app = app
         self.scope = {
-            "type": "websocket", "path": path, "query_string": query.encode(), "scheme": "ws", "subprotocols": [],
-            "headers": [(name.lower().encode(), value.encode()) for name, value in {"host": "localhost", **(headers or {})}.items()],
-            "client": ("127.0.0.1", 5000), "state": {},
+            "type": "websocket",
+            "path": path,
+            "query_string": query.encode(),
+            "scheme": "ws",
+            "subprotocols": [],
+            "headers": [
+                (name.lower().encode(), value.encode())
+                for name, value in {"host": "localhost", **(headers or {})}.items()
+            ],
+            "client": ("127.0.0.1", 5000),
+            "state": {},
         }
         self._in: asyncio.Queue[Message] = asyncio.Queue()
         self._out: asyncio.Queue[Message] = asyncio.Queue()
@@ -29,13 +37,17 @@ class AsgiSocket:
         self._task = asyncio.create_task(self.app(self.scope, self._in.get, self._out.put))
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self._in.put({"type": "websocket.disconnect", "code": 1000})
         await asyncio.wait_for(asyncio.gather(self._task, return_exceptions=True), 10)
 
     async def send(self, message: Any) -> None:
         """Send one message."""
-        await self._in.put({"type": "websocket.receive", "text": message if isinstance(message, str) else json.dumps(message)})
+        await self._in.put(
+            {"type": "websocket.receive", "text": message if isinstance(message, str) else json.dumps(message)}
+        )
 
     async def receive(self, timeout_s: float = 10) -> dict[str, Any] | None:
         """Return the next message; None once the server has closed (see `close_code`)."""

@@ -203,9 +203,7 @@ def _require_its_rights(actor: Principal, webhook: Webhook) -> None:
     cap = None if webhook.codes_cap is None else frozenset(webhook.codes_cap)
     for code in CODES:
         if owner.can(code) and (cap is None or grants(cap, code)) and not actor.can(code):
-            raise Forbidden(
-                "This webhook delivers more than you may read; you can't change it."
-            )
+            raise Forbidden("This webhook delivers more than you may read; you can't change it.")
 
 
 def _description(value: Any) -> str:
