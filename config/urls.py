@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 
 import config.celery  # noqa: F401  the app that `shared_task`s belong to
 from apps.core.api.exceptions import not_found_view
@@ -31,10 +31,11 @@ def _root_patterns() -> list[URLPattern | URLResolver]:
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(url="/admin/"), name="home"),
+    path("favicon.ico", RedirectView.as_view(url="/static/console/icon.svg"), name="favicon"),
     *_root_patterns(),
     path("api/v1/", include(_api_patterns())),
     re_path(r"^api/v1/schema/?$", SpectacularAPIView.as_view(), name="schema"),
-    re_path(r"^(?:api/v1/)?docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    re_path(r"^(?:api/v1/)?docs/?$", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     re_path(r"^redoc/?$", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     re_path(r"^api/.*$", not_found_view),
     path("admin/", admin.site.urls),

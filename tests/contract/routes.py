@@ -9,7 +9,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from apps.realtime.routing import sockets
 
 _GROUP = re.compile(r"\(\?P<[^>]+>(?:[^()\[\]]|\[[^\]]*\]|\([^()]*\))*\)")
-OUTSIDE = re.compile(r"^/(admin|static|$)|^/api/\{\}$|^/api/\.\*$")
+OUTSIDE = re.compile(r"^/(admin|static|favicon\.ico|$)|^/api/\{\}$|^/api/\.\*$")
 
 
 def _walk(patterns: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -244,3 +244,15 @@ def test_page_says_so_when_it_no_longer_follows_and_when_it_does_again(
     expect(page.locator(".wk-live[data-state=waiting]")).to_be_visible(timeout=PATIENCE_MS)
     expect(page.locator(".wk-live[data-state=live]")).to_be_visible(timeout=PATIENCE_MS)
     context.close()
+
+
+@pytest.mark.parametrize(("path", "shown"), [("docs/", ".swagger-ui .info h1"), ("redoc/", ".redoc-wrap h1")])
+def test_description_of_the_api_is_shown_from_local_files(
+    browser: Browser, installation: Installation, path: str, shown: str
+) -> None:
+    context = browser.new_context()
+    watched = Watched(context, installation.url)
+    watched.page.goto(f"{installation.url}/{path}")
+    expect(watched.page.locator(shown).first).to_contain_text("Watchkeeper", timeout=PATIENCE_MS)
+    watched.assert_clean(path)
+    context.close()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rest_framework.request import Request
@@ -22,6 +23,7 @@ class _Windows:
     """Fixed windows of a minute: key -> (window, count)."""
 
     def __init__(self) -> None:
+        self.clock: Callable[[], float] = time.time  # a test that counts holds it still
         self._lock = threading.Lock()
         self._counts: dict[str, tuple[int, int]] = {}
 
@@ -61,7 +63,7 @@ class PrincipalThrottle(BaseThrottle):
             scope = principal.role if principal.role in ("viewer", "operator", "admin") else "operator"
             key = principal.pk
         limit = int(runtime_settings.get(f"limits.{scope}_per_minute"))
-        now = time.time()
+        now = windows.clock()
         count, reset = windows.hit(key, now)
         self.reset_in = reset - now
         underlying = request._request

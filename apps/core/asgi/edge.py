@@ -5,10 +5,12 @@ behind it.
 import ipaddress
 import json
 import logging
+import random
 import re
 import secrets
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +33,8 @@ _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 _MASKED_PATH = re.compile(r"^(/ping/|/api/v1/hooks/|/admin/reset/)[^/]+")
 _MASKED_QUERY = re.compile(r"((?:^|&)(?:token|ticket|key|secret|signature|password)=)[^&]*", re.IGNORECASE)
 
+#: Paths that never show a page and so need no nonce.
+_NO_PAGES = ("/ping/", "/api/v1/", "/static/")
 _COMMON_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
@@ -83,6 +87,7 @@ def client_address(peer: str, forwarded_for: str) -> str:
     return _plain(current)
 
 
+@lru_cache(4096)
 def _plain(address: str) -> str:
     try:
         parsed = ipaddress.ip_address(address)
@@ -118,6 +123,7 @@ class Edge:
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
+        path: str = scope["path"]
         headers: dict[bytes, bytes] = {}
         forwarded: list[str] = []
         for name, value in scope["headers"]:
@@ -132,13 +138,13 @@ class Edge:
                 secure = proto == "https"
                 scope["scheme"] = ("wss" if secure else "ws") if scope["type"] == "websocket" else proto
         given = headers.get(b"x-request-id", b"").decode("latin-1")
-        request_id = given if _REQUEST_ID.match(given) else secrets.token_hex(8)
+        # Names a request in logs; nothing trusts it, so it needs no strong randomness.
+        request_id = given if given and _REQUEST_ID.match(given) else f"{random.getrandbits(64):016x}"
         facts = context.RequestContext(request_id, address, headers.get(b"user-agent", b"").decode("latin-1")[:300])
-        nonce = secrets.token_urlsafe(12)
+        nonce = "" if path.startswith(_NO_PAGES) else secrets.token_urlsafe(12)
         scope["client"] = (address, (scope.get("client") or ("", 0))[1])
         scope["state"] = {**scope.get("state", {}), "wk": facts, "csp_nonce": nonce}
         context.enter(facts)
-        path: str = scope["path"]
 
         status = 0
 
@@ -169,7 +175,7 @@ class Edge:
         self, path: str, headers: Mapping[bytes, bytes], address: str
     ) -> tuple[int, dict[str, Any]] | None:
         host = headers.get(b"host", b"").decode("latin-1")
-        if host and not _host_is_allowed(host):
+        if host and not _host_is_allowed(host, tuple(settings.ALLOWED_HOSTS)):
             return 400, body_of("This host name is not one of ours; add it to ALLOWED_HOSTS.", "bad_host")
         if not await self._address_allowed(address):
             return 403, body_of("This address is not allowed.", "address_blocked")
@@ -245,13 +251,10 @@ class Edge:
         )
 
 
-def _host_is_allowed(host: str) -> bool:
+@lru_cache(1024)
+def _host_is_allowed(host: str, allowed: tuple[str, ...]) -> bool:
     name = urlsplit(f"//{host}").hostname or ""
-    return (
-        validate_host(f"[{name}]" if ":" in name else name, settings.ALLOWED_HOSTS)
-        or name == "testserver"
-        and settings.TESTING
-    )
+    return validate_host(f"[{name}]" if ":" in name else name, allowed) or name == "testserver" and settings.TESTING
 
 
 def _ask_gates(address: str) -> bool:

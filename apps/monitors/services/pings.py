@@ -5,7 +5,6 @@ inside the transaction, so a deleted heartbeat answers 404 at once. What is writ
 (always), its line in the log and its run (thinned where a heartbeat is flooded), and a fact where it changed something.
 """
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -182,7 +181,7 @@ def _tell(last: Iterable[tuple[Beat, PingRequest, datetime]]) -> None:
 
 def _limit_unknown(batch: Sequence[PingRequest], unknown: Iterable[int], answers: list[Answer]) -> None:
     limit = int(runtime_settings.get("limits.unknown_pings_per_minute"))
-    now = time.time()
+    now = windows.clock()
     for index in unknown:
         count, reset = windows.hit(f"unknown-ping:{batch[index].remote_addr}", now)
         if count > limit:
