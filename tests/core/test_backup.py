@@ -178,6 +178,7 @@ def test_backup_holds_no_key_and_is_its_owners_alone(origin: Place, backup: Path
 def test_restore_into_an_empty_place_brings_everything_back(origin: Place, backup: Path, fresh: Place) -> None:
     assert "Restored" in fresh.manage("restore", str(backup))
     assert fresh.look() == origin.look()
+    assert not list(fresh.folder.glob("*.restoring*"))
     assert fresh.next_id() == 42, "generated ids go on after the largest one"
     assert json.loads(fresh.manage("prepare"))["admin"] is None
 

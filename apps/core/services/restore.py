@@ -104,6 +104,7 @@ def _into_new_file(manifest: Manifest, file: Path) -> None:
     for ending in ("-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
     new.replace(path)
+    _remove(new)
 
 
 def _fold_log() -> None:
@@ -113,7 +114,7 @@ def _fold_log() -> None:
 
 
 def _remove(path: Path) -> None:
-    for ending in ("", "-wal", "-shm", "-journal"):
+    for ending in ("", "-wal", "-shm", "-journal", "-next", "-now"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
