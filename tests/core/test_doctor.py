@@ -148,7 +148,8 @@ def test_fact_set_aside_is_told() -> None:
     assert "endpoint.alert (no. 9) by alerts.endpoints" in sentence
 
 
-def test_redis_that_does_not_answer_is_told_while_the_product_runs(folder: Path) -> None:
+def test_redis_that_does_not_answer_is_told_while_the_product_runs(folder: Path, settings: Settings) -> None:
+    settings.REDIS_URL = f"unix://{folder}/redis/redis.sock"
     lock = datadir.Lock(folder, address="http://127.0.0.1:8000")
     try:
         [(status, sentence)] = said_about("redis")
