@@ -236,7 +236,7 @@ class ScaleLayout:
             return [
                 "uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(self.ports[part]),
                 "--no-access-log", "--no-proxy-headers", "--no-server-header", "--log-level", "warning",
-                "--ws", "websockets", "--ws-per-message-deflate", "false", "--lifespan", "on",
+                "--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--lifespan", "on",
                 "--timeout-graceful-shutdown", "5",
             ]  # fmt: skip
         if part == "beat":
