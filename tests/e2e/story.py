@@ -4,6 +4,7 @@ a site and a cron job are added, broken, told about, mended, told again.
 
 import contextlib
 import json
+import secrets
 import threading
 import time
 import urllib.error
@@ -161,6 +162,7 @@ class Story:
 
     def __init__(self, port: int, username: str, password: str, *, other_ports: tuple[int, ...] = ()) -> None:
         self.api = Api(port, username, password)
+        self.key = secrets.token_hex(4)  # a call that is repeated because its answer was lost makes one thing
         self.target = Target()
         self.receiver = RecordingReceiver()
         self.other_ports = other_ports
@@ -183,19 +185,19 @@ class Story:
             "POST",
             "/api/v1/webhooks",
             {"url": f"{self.receiver.url}/hook", "events": ["alert.*"]},
-            idempotency_key="hook",
+            idempotency_key=f"hook {self.key}",
         )
         self.endpoint = self.api.call(
             "POST",
             "/api/v1/endpoints",
             {"name": "shop", "endpoint_type": "http", "target": self.target.url, "interval": 5, "timeout": 2},
-            idempotency_key="shop",
+            idempotency_key=f"shop {self.key}",
         )
         self.heartbeat = self.api.call(
             "POST",
             "/api/v1/heartbeats",
             {"name": "backup", "interval_seconds": 3600, "grace_seconds": 60},
-            idempotency_key="backup",
+            idempotency_key=f"backup {self.key}",
         )
         self.wait_status("up")
 

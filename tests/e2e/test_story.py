@@ -8,9 +8,9 @@ from tests.e2e.story import ENVIRONMENT, Listener, Story
 from tests.support.processes import Installation, wait_for
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """A fresh installation."""
+    """One installation; each story in it has a site, a job and a receiver of its own."""
     with Installation(data_dir=tmp_path_factory.mktemp("story") / "data", env=ENVIRONMENT) as running:
         yield running
 
