@@ -58,4 +58,4 @@ def last_seq() -> int:
 
 def hold_lease() -> bool:
     """Take or renew the right to number."""
-    return leases.hold("sequencer", seconds=10)
+    return leases.keep("sequencer", seconds=10)
