@@ -190,7 +190,13 @@ class Story:
         self.endpoint = self.api.call(
             "POST",
             "/api/v1/endpoints",
-            {"name": "shop", "endpoint_type": "http", "target": self.target.url, "interval": 5, "timeout": 2},
+            {
+                "name": f"shop {self.key}",
+                "endpoint_type": "http",
+                "target": self.target.url,
+                "interval": 5,
+                "timeout": 2,
+            },
             idempotency_key=f"shop {self.key}",
         )
         self.heartbeat = self.api.call(
@@ -261,7 +267,7 @@ class Story:
         self.wait_told(alert["id"], "alert.opened")
         wait_for(
             lambda: any(
-                "shop" in row["message"] + row["title"]
+                self.endpoint["name"] in row["message"] + row["title"]
                 for row in self.api.call("GET", "/api/v1/notifications?unread=true")["results"]
             ),
             what="the inbox says so",
