@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import re
 import secrets
 import signal
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -65,10 +67,24 @@ def processes_of(text: str) -> dict[int, str]:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback that nobody listens on now.
+
+    It lies below the ports that outgoing connections take, and each worker of a parallel run has a range of its own:
+    the port may stay unused for a while, and nobody else may take it meanwhile.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw") or 0)
+    first = 20_000 + 1_500 * (worker % 8)
+    while True:
+        port = next(_ports) % 1_500 + first
+        with socket.socket() as candidate:
+            try:
+                candidate.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
+_ports = count(random.randrange(1_500))
 
 
 def answers(port: int, path: str = "/healthz") -> bool:
