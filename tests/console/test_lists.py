@@ -6,7 +6,6 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.core import runtime_settings, storage
 from apps.core.admin.paginator import CappedPaginator
 from apps.core.models import Event
 from tests.factories.accounts import make_api_key, make_session, make_user
@@ -41,13 +40,6 @@ MAKERS: dict[str, Callable[[], object]] = {
     "accounts/session": lambda: make_session(make_user("viewer")),
     "core/event": lambda: make_fact("system.alert"),
 }
-
-
-@pytest.fixture(autouse=True)
-def _kept_for_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what a process keeps for a second be kept for as long as the machine needs."""
-    monkeypatch.setattr(runtime_settings, "KEEP_COPY_S", 3600)
-    monkeypatch.setattr(storage, "KEEP_S", 3600)
 
 
 @pytest.mark.parametrize("path", sorted(MAKERS))
