@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from config import env, keys
 from config.settings.database import database_from_url
+from config.supervisor.redis import socket_path
 from config.version import VERSION
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -38,7 +39,7 @@ DATABASES: dict[str, dict[str, Any]] = {"default": database_from_url(DATABASE_UR
 EMBEDDED = DATABASES["default"]["ENGINE"].endswith("sqlite3")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = env.text("REDIS_URL", f"unix://{DATA_DIR}/redis/redis.sock")
+REDIS_URL = env.text("REDIS_URL", f"unix://{socket_path(DATA_DIR)}")
 REDIS_PREFIX = env.text("REDIS_PREFIX", "wk")
 
 

@@ -50,7 +50,7 @@ def check_redis() -> Iterator[Finding]:
     try:
         info = bell.client().info("server")
     except (redis.RedisError, OSError) as error:
-        if settings.EMBEDDED and settings.REDIS_URL.startswith("unix:") and not supervisor_runs():
+        if settings.REDIS_URL.startswith("unix:") and not supervisor_runs():
             yield fine("redis", "The private Redis is started with Watchkeeper; it does not run now.")
             return
         yield failed(
