@@ -1,87 +1,12 @@
-"""Tables: alerts, thresholds, and what is breached right now."""
+"""Tables of the thresholds, and of what is breached right now."""
 
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 
-from apps.alerts.querysets import AlertQuerySet, ThresholdQuerySet
-from apps.alerts.states import ACTIVE, RESOLVED
+from apps.alerts.models.alerts import Alert
+from apps.alerts.querysets import ThresholdQuerySet
 from apps.core.models import EditableModel
 from apps.fleet.models import Server
-
-
-class Alert(EditableModel):
-    """Something is wrong with one thing. One is open per (source, kind, subject);
-    what was seen is frozen in `evidence`.
-    """
-
-    class Level(models.TextChoices):
-        """How bad it is."""
-
-        INFO = "info", "Info"
-        WARNING = "warning", "Warning"
-        CRITICAL = "critical", "Critical"
-
-    class Status(models.TextChoices):
-        """Where it stands."""
-
-        ACTIVE = "active", "Active"
-        ACKNOWLEDGED = "acknowledged", "Acknowledged"
-        RESOLVED = "resolved", "Resolved"
-
-    source = models.CharField(max_length=32)  # endpoint, heartbeat, certificate, server
-    kind = models.CharField(max_length=128)  # availability, run, certificate, cpu, disk:/var ...
-    subject_kind = models.CharField(max_length=32)
-    subject_id = models.CharField(max_length=64)
-    subject_name = models.CharField(max_length=255)
-    server_id = models.UUIDField(null=True)  # by value: the alert outlives its server
-    level = models.CharField(max_length=16, choices=Level.choices)
-    status = models.CharField(max_length=16, choices=Status.choices, default=ACTIVE)
-    is_silenced = models.BooleanField(default=False)
-    message = models.TextField()
-    value = models.FloatField(null=True)
-    threshold = models.FloatField(null=True)
-    evidence = models.JSONField(default=dict)
-    tags = models.JSONField(default=list)
-    opened_at = models.DateTimeField(default=timezone.now)
-    escalated_at = models.DateTimeField(null=True)
-    acknowledged_at = models.DateTimeField(null=True)
-    acknowledged_by = models.CharField(max_length=255, blank=True)
-    resolved_at = models.DateTimeField(null=True)
-    resolved_by = models.CharField(max_length=255, blank=True)
-    note = models.TextField(blank=True)
-
-    objects = AlertQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-id"]  # the key is time-sorted
-        constraints = [
-            models.UniqueConstraint(
-                fields=["source", "kind", "subject_id"],
-                condition=~Q(status=RESOLVED),
-                name="one_open_alert_per_subject",
-            )
-        ]
-        indexes = [
-            models.Index(fields=["-id"], condition=~Q(status=RESOLVED), name="alert_open"),
-            models.Index(fields=["status", "-id"], name="alert_status"),
-            models.Index(fields=["server_id", "-id"], name="alert_server"),
-            models.Index(fields=["subject_kind", "subject_id", "-id"], name="alert_subject"),
-            models.Index(fields=["opened_at"], name="alert_opened_at"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.subject_name}: {self.message}"
-
-    @property
-    def type(self) -> str:
-        """Return the kind without its instance: "disk" of "disk:/var"."""
-        return self.kind.partition(":")[0]
-
-    @property
-    def is_open(self) -> bool:
-        """Return whether it is not resolved."""
-        return self.status != RESOLVED
 
 
 class Threshold(EditableModel):
