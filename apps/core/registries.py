@@ -1,6 +1,6 @@
 """Registries by which a higher app tells a lower one that it is there."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -87,6 +87,11 @@ metric_collectors: Registry[Callable[[bool], Iterator[Any]]] = Registry("metric 
 keeps: Registry[Keep] = Registry("keep")
 #: address -> may it speak to us? `accounts` answers with its IP rules; the edge asks.
 address_gates: Registry[Callable[[str], bool]] = Registry("address gate")
+#: Which facts nobody is to be told of now? Asked with (event, subject kind, subject id) triples, when a fact is routed and
+#: again when its message is about to leave; answers those that stay untold, each with one sentence that says why.
+delivery_holds: Registry[Callable[[Collection[tuple[str, str, str]]], Mapping[tuple[str, str, str], str]]] = Registry(
+    "delivery hold"
+)
 #: Queues a mail (to, subject, text); nothing is registered where no mail is configured.
 mailers: Registry[Callable[[str, str, str], None]] = Registry("mailer")
 #: Steps of `manage.py prepare` after the migrations, in order of name; each returns facts for its one JSON line.
