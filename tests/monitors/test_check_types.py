@@ -13,6 +13,7 @@ import pytest
 from apps.core import net
 from apps.monitors.checks import CheckConfig, CheckOutcome, check_types, run_check
 from apps.monitors.checks.assertions import accepts, json_problem, parse_json_path, parse_status
+from apps.monitors.checks.options import complete_options
 from tests.factories.monitors import make_config
 from tests.support.servers import (
     CertificateAuthority,
@@ -111,7 +112,8 @@ def test_good_target_that_is_too_slow_is_degraded(kind: str, targets: dict[str, 
 @pytest.mark.parametrize("kind", list(check_types))
 def test_malformed_target_is_found_before_it_is_written(kind: str) -> None:
     values = {"target": "what is this", "method": "GET", "headers": {}, "expected_status": "2xx", "json_path": "",
-              "json_value": None, "keyword": "", "keyword_absent": ""}  # fmt: skip
+              "json_value": None, "keyword": "", "keyword_absent": "",
+              "options": complete_options(check_types[kind].fields, {})}  # fmt: skip
     assert "target" in check_types[kind].problems(values)
 
 

@@ -15,14 +15,16 @@ from apps.core.net.errors import (
     OutboundRefused,
     Phases,
     ProtocolError,
+    ProxyError,
     TlsError,
     TooLarge,
 )
-from apps.core.net.http import request
+from apps.core.net.http import Proxy, request
 from apps.core.net.messages import Headers, Response
 from apps.core.net.policy import Purpose, check_address, check_host, check_unix_path, check_url
 from apps.core.net.resolve import Address, resolve, resolve_sync
 from apps.core.net.sync import open_socket, request_sync, run_sync
+from apps.core.net.talk import Talk, converse
 
 __all__ = [
     "Address",
@@ -37,14 +39,18 @@ __all__ = [
     "PeerCertificate",
     "Phases",
     "ProtocolError",
+    "Proxy",
+    "ProxyError",
     "Purpose",
     "Response",
+    "Talk",
     "TlsError",
     "TooLarge",
     "check_address",
     "check_host",
     "check_unix_path",
     "check_url",
+    "converse",
     "open_socket",
     "request",
     "request_sync",

@@ -14,11 +14,19 @@ ClientCertificate = tuple[str, str]  # certificate chain and private key, both P
 
 _LIMIT = 256
 _lock = threading.Lock()
-_contexts: OrderedDict[tuple[bool, str | None, ClientCertificate | None, bool], ssl.SSLContext] = OrderedDict()
+_HTTP = ("http/1.1",)
+_contexts: OrderedDict[tuple[bool, str | None, ClientCertificate | None, tuple[str, ...]], ssl.SSLContext] = (
+    OrderedDict()
+)
 
 
 def context_for(
-    *, verify: bool = True, ca_pem: str | None = None, client_cert: ClientCertificate | None = None, http: bool = True
+    *,
+    verify: bool = True,
+    ca_pem: str | None = None,
+    client_cert: ClientCertificate | None = None,
+    http: bool = True,
+    alpn: tuple[str, ...] = (),
 ) -> ssl.SSLContext:
     """Return a shared client context.
 
@@ -27,11 +35,12 @@ def context_for(
         ca_pem: trust these certificates, and only these, instead of the system's.
         client_cert: what to show if the peer asks.
         http: offer http/1.1 by ALPN.
+        alpn: offer these protocols instead.
 
     Raises:
         TlsError: `bad_options`: ca_pem or client_cert can't be read.
     """
-    key = (verify, ca_pem, client_cert, http)
+    key = (verify, ca_pem, client_cert, alpn or (_HTTP if http else ()))
     with _lock:
         context = _contexts.get(key)
         if context is not None:
@@ -45,12 +54,14 @@ def context_for(
     return context
 
 
-def _make(verify: bool, ca_pem: str | None, client_cert: ClientCertificate | None, http: bool) -> ssl.SSLContext:
+def _make(
+    verify: bool, ca_pem: str | None, client_cert: ClientCertificate | None, alpn: tuple[str, ...]
+) -> ssl.SSLContext:
     # Not create_default_context: it writes session keys to SSLKEYLOGFILE, and its strictness differs by version.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if http:
-        context.set_alpn_protocols(["http/1.1"])
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

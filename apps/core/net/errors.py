@@ -143,6 +143,13 @@ class ProtocolError(NetError):
     kind = "protocol"
 
 
+class ProxyError(NetError):
+    """The proxy on the way can't be reached, or refuses; it says nothing about the target."""
+
+    kind = "proxy"
+    ours = True
+
+
 class TooLarge(NetError):
     """The answer's head is over its limit."""
 

@@ -2,12 +2,21 @@
 
 import asyncio
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import urljoin
 
 from apps.core.net.connection import Wire, dial
 from apps.core.net.contexts import ClientCertificate, context_for
-from apps.core.net.errors import InvalidTarget, NetError, NetTimeout, Phases, ProtocolError
+from apps.core.net.errors import (
+    ConnectError,
+    DnsError,
+    InvalidTarget,
+    NetError,
+    NetTimeout,
+    Phases,
+    ProtocolError,
+    ProxyError,
+)
 from apps.core.net.exchange import Exchange
 from apps.core.net.hosts import Target, parse_url
 from apps.core.net.messages import (
@@ -18,7 +27,7 @@ from apps.core.net.messages import (
     request_bytes,
     without_credentials,
 )
-from apps.core.net.policy import Purpose
+from apps.core.net.policy import Purpose, check_host
 from apps.core.net.resolve import resolve
 
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -29,6 +38,19 @@ _WAITING_FOR = {
     "first_byte": "waiting for the answer",
     "body": "reading the answer",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy.
+
+    Args:
+        headers: what it is told alone, its credentials among them.
+    """
+
+    host: str
+    port: int
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Progress:
@@ -88,6 +110,7 @@ async def request(
     ca_pem: str | None = None,
     client_cert: ClientCertificate | None = None,
     family: int | None = None,
+    proxy: Proxy | None = None,
 ) -> Response:
     """Send one request and read the answer.
 
@@ -104,8 +127,10 @@ async def request(
         ca_pem: PEM certificates to trust instead of the system's.
         client_cert: PEM chain and PEM key to show the server.
         family: `socket.AF_INET` or `AF_INET6` to use only that one.
+        proxy: ask this one to reach the target; the policy sees the proxy's address and the target's name.
 
     Raises:
+        ProxyError: the proxy can't be reached, or refuses: it says nothing about the target.
         OutboundRefused, InvalidTarget, DnsError, ConnectError, LocalError, NetTimeout, TlsError, ProtocolError,
         TooLarge: all are NetError, with what was measured until then.
     """
@@ -121,7 +146,7 @@ async def request(
                 name = target.host
                 exchange, wire = await _hop(
                     progress, method, target, pairs, body, purpose, family, timeout_s, max_body_bytes,
-                    follow_redirects, tls_verify, ca_pem, client_cert,
+                    follow_redirects, tls_verify, ca_pem, client_cert, proxy,
                 )  # fmt: skip
                 response = _response(exchange, wire, target, progress, redirects)
                 following = _next(response, target, method, body) if follow_redirects else None
@@ -164,13 +189,20 @@ async def _hop(
     tls_verify: bool,
     ca_pem: str | None,
     client_cert: ClientCertificate | None,
+    proxy: Proxy | None,
 ) -> tuple[Exchange, Wire]:
     """Send the request to one place and read the answer; the connection is closed afterwards."""
-    message = request_bytes(method, target, headers, body)
+    asked = target
+    if proxy is not None and target.scheme == "http":
+        asked, headers = replace(target, path=target.url), [*headers, *proxy.headers]
+    message = request_bytes(method, asked, headers, body)
     context = (
         context_for(verify=tls_verify, ca_pem=ca_pem, client_cert=client_cert) if target.scheme == "https" else None
     )
-    wire = await open_wire(progress, target.host, target.port, purpose, family, timeout_s)
+    if proxy is None:
+        wire = await open_wire(progress, target.host, target.port, purpose, family, timeout_s)
+    else:
+        wire = await _through(proxy, progress, target, purpose, family, timeout_s)
     exchange: Exchange | None = None
     try:
         if context is not None:
@@ -198,6 +230,47 @@ async def _hop(
         wire.close()
         if exchange is not None:
             exchange.release()
+
+
+async def _through(
+    proxy: Proxy, progress: Progress, target: Target, purpose: Purpose, family: int | None, timeout_s: float
+) -> Wire:
+    """Connect to the proxy and, for TLS, have it connect on to the target. Source: RFC 9110, section 9.3.6."""
+    check_host(target.host, target.port, purpose)  # its addresses are for the proxy to find
+    try:
+        wire = await open_wire(progress, proxy.host, proxy.port, purpose, family, timeout_s)
+    except (ConnectError, DnsError) as error:
+        raise ProxyError(f"The proxy {proxy.host} can't be reached. {error.message}") from error
+    if target.scheme == "http":
+        return wire
+    try:
+        # An answer to CONNECT has no body, as one to HEAD.
+        exchange = Exchange(
+            wire, name=f"The proxy {proxy.host}", method="HEAD", max_body_bytes=0, stop_at_redirect=False
+        )
+        place = f"[{target.host}]" if ":" in target.host else target.host
+        lines = [f"CONNECT {place}:{target.port} HTTP/1.1", f"Host: {place}:{target.port}"]
+        lines += [f"{name}: {value}" for name, value in proxy.headers]
+        wire.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+        wire.listen(exchange.on_data, exchange.on_end)
+        try:
+            await exchange.done
+        except (ConnectError, ProtocolError) as error:
+            raise ProxyError(error.message) from error
+        finally:
+            wire.on_data = wire.on_end = None
+            exchange.release()
+        if exchange.status in (502, 503, 504):
+            raise ConnectError(
+                f"The proxy {proxy.host} could not reach {target.host}: {exchange.status} {exchange.reason}.",
+                reason="unreachable",
+            )
+        if not 200 <= exchange.status < 300:
+            raise ProxyError(f"The proxy {proxy.host} refused: {exchange.status} {exchange.reason}.")
+    except BaseException:
+        wire.close()
+        raise
+    return wire
 
 
 async def open_wire(

@@ -12,8 +12,18 @@ from apps.monitors.checks.base import (
     register,
     run_check,
 )
+from apps.monitors.checks.options import Option
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["CertificateSeen", "CheckConfig", "CheckOutcome", "CheckType", "check_types", "register", "run_check"]
+__all__ = [
+    "CertificateSeen",
+    "CheckConfig",
+    "CheckOutcome",
+    "CheckType",
+    "Option",
+    "check_types",
+    "register",
+    "run_check",
+]

@@ -1,18 +1,29 @@
 """What every check type takes and gives."""
 
+import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
+
+from django.db import close_old_connections
 
 from apps.core.net import NetError, PeerCertificate, Phases, TlsError
 from apps.core.registries import Registry
+from apps.monitors.checks.options import Option, complete_options
 from apps.monitors.states.endpoints import DEGRADED, DOWN, UNKNOWN, UP
 
 log = logging.getLogger(__name__)
 
 ERROR_LENGTH = 300
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+#: For clients that only block (engines' libraries, SSH): a bounded number at a time, and never the event loop.
+_threads = ThreadPoolExecutor(24, thread_name_prefix="check")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,8 @@ class CheckConfig:
         expected_status: ranges of status codes, both ends included.
         json_path: keys and indices; empty: nothing is asserted.
         json_value: what must stand there; None: anything.
+        options: those of the type, complete, secrets in plain text, as `CheckType.prepare` left them.
+        inverse: it is expected not to answer.
         fault: why the endpoint can't be checked at all, e.g. its headers are sealed with a key that is missing.
     """
 
@@ -46,6 +59,8 @@ class CheckConfig:
     tls_verify: bool = True
     ca_pem: str = ""
     degraded_over_ms: int | None = None
+    options: Mapping[str, Any] = field(default_factory=lambda: NO_OPTIONS)
+    inverse: bool = False
     fault: str = ""
 
 
@@ -76,20 +91,45 @@ class CheckOutcome:
     is_timeout: bool = False
 
 
-class CheckType(Protocol):
-    """A kind of check."""
+class CheckType(ABC):
+    """A kind of check.
+
+    Attributes:
+        label: how a person calls it.
+        target_help: what the target looks like; "" where there is none.
+        columns: which of the endpoint's own columns it minds, beside those that all have; forms show these.
+        fields: its options.
+        takes_results: results are sent in; `run` is called when they stay out.
+    """
+
+    label: ClassVar[str]
+    target_help: ClassVar[str] = "host:port"
+    columns: ClassVar[frozenset[str]] = frozenset()
+    fields: ClassVar[tuple[Option, ...]] = ()
+    takes_results: ClassVar[bool] = False
 
     def problems(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """Return what is wrong with an endpoint's values, field -> sentence; called before it is written."""
-        ...
+        """Return what is wrong with an endpoint's values, field -> sentence; called before it is written.
 
+        `values["options"]` is complete and each option is right by itself.
+        """
+        return {}
+
+    def prepare(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the options as `run` wants them: parsed once for each revision, not at each check."""
+        return options
+
+    @abstractmethod
     def address(self, target: str) -> tuple[str, int]:
         """Return host and port of a target that was found right."""
-        ...
 
+    @abstractmethod
     async def run(self, config: CheckConfig) -> CheckOutcome:
         """Check once; never raises for anything the target does."""
-        ...
+
+    def ready_options(self, stored: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return complete, prepared, unchangeable options."""
+        return MappingProxyType(dict(self.prepare(complete_options(self.fields, stored))))
 
 
 check_types: Registry[CheckType] = Registry("check type")
@@ -112,11 +152,35 @@ async def run_check(config: CheckConfig) -> CheckOutcome:
     fault = config.fault or ("" if kind else f"There is no check of the type {config.endpoint_type}.")
     if kind is None or fault:
         return CheckOutcome(status=UNKNOWN, error=fault)
+    if not config.options and kind.fields:  # made by hand, without a row
+        config = replace(config, options=kind.ready_options({}))
     try:
-        return await kind.run(config)
+        outcome = await kind.run(config)
     except Exception as error:
         log.exception("the check of endpoint %s failed by itself", config.num)
         return CheckOutcome(status=UNKNOWN, error=f"The check itself failed: {type(error).__name__}.")
+    return inverted(outcome) if config.inverse else outcome
+
+
+def inverted(outcome: CheckOutcome) -> CheckOutcome:
+    """Turn an answer round, for what is expected not to answer. What could not be checked stays unknown."""
+    if outcome.status == DOWN:
+        outcome.status, outcome.error = UP, ""
+    elif outcome.status in (UP, DEGRADED):
+        outcome.status, outcome.error = DOWN, "It answers, and this monitor expects it not to."
+    return outcome
+
+
+async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    """Run blocking `function` in the checks' bounded pool, its database connection closed afterwards."""
+
+    def call() -> Any:
+        try:
+            return function(*args)
+        finally:
+            close_old_connections()
+
+    return await asyncio.get_running_loop().run_in_executor(_threads, call)
 
 
 def judged(config: CheckConfig, outcome: CheckOutcome) -> CheckOutcome:

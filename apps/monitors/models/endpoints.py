@@ -19,13 +19,17 @@ def default_warn_days() -> list[int]:
 
 
 class Endpoint(EditableModel):
-    """Something that is checked at an interval: a URL, a TCP port, a TLS service."""
+    """Something that is checked at an interval, or whose results are sent in.
+
+    `options` holds what the check type declares beyond the columns here, secrets masked; their values are in `secrets`,
+    a sealed JSON object. `members` repeats the ids among the options, for asking the other way round.
+    """
 
     num = models.PositiveIntegerField(unique=True, editable=False, help_text="Key of its results.")
     name = models.CharField(max_length=255)
     description = models.TextField(blank=True)
     endpoint_type = models.CharField(max_length=16)
-    target = models.CharField(max_length=2048)
+    target = models.CharField(max_length=2048, blank=True)
     enabled = models.BooleanField(default=True)
     interval_s = models.PositiveIntegerField(default=60)
     timeout_s = models.FloatField(default=10.0)
@@ -44,6 +48,11 @@ class Endpoint(EditableModel):
     tls_verify = models.BooleanField(default=True)
     ca_pem = models.TextField(blank=True)
     cert_warn_days = models.JSONField(default=default_warn_days)
+    options = models.JSONField(default=dict, blank=True)
+    secrets = SealedTextField(blank=True, default="")
+    inverse = models.BooleanField(default=False, help_text="It is expected not to answer.")
+    token_hash = models.CharField(max_length=64, null=True, blank=True, unique=True, editable=False)
+    members = models.ManyToManyField("self", symmetrical=False, blank=True, related_name="groups")
     tags = models.ManyToManyField(Tag, blank=True, related_name="endpoints")
 
     objects: ClassVar[Any] = EndpointQuerySet.as_manager()

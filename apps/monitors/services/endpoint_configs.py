@@ -3,9 +3,12 @@
 import json
 import logging
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
-from apps.monitors.checks import CheckConfig, assertions
+from apps.monitors.checks import CheckConfig, assertions, check_types
+from apps.monitors.checks.base import NO_OPTIONS
+from apps.monitors.checks.options import complete_options
 from apps.monitors.models import Endpoint
 
 log = logging.getLogger(__name__)
@@ -19,8 +22,20 @@ def headers_of(endpoint: Endpoint) -> dict[str, str]:
     return dict(json.loads(endpoint.headers)) if endpoint.headers else {}
 
 
+def stored_options(endpoint: Endpoint) -> dict[str, Any]:
+    """Return what is stored of the options, secrets in plain text."""
+    return {**endpoint.options, **(json.loads(endpoint.secrets) if endpoint.secrets else {})}
+
+
+def options_of(endpoint: Endpoint) -> dict[str, Any]:
+    """Return complete options, secrets in plain text; {} where the type is unknown."""
+    kind = check_types.get(endpoint.endpoint_type)
+    return complete_options(kind.fields, stored_options(endpoint)) if kind else {}
+
+
 def config_of(endpoint: Endpoint) -> CheckConfig:
     """Parse an endpoint."""
+    kind = check_types.get(endpoint.endpoint_type)
     return CheckConfig(
         endpoint_id=endpoint.pk,
         num=endpoint.num,
@@ -42,6 +57,8 @@ def config_of(endpoint: Endpoint) -> CheckConfig:
         tls_verify=endpoint.tls_verify,
         ca_pem=endpoint.ca_pem,
         degraded_over_ms=endpoint.degraded_over_ms,
+        options=kind.ready_options(stored_options(endpoint)) if kind else NO_OPTIONS,
+        inverse=endpoint.inverse,
     )
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from apps.core import errors
 from apps.core.fields import MASK
-from apps.monitors.checks import check_types
+from apps.monitors.checks import CheckType, check_types
+from apps.monitors.checks.options import clean_options, pem_certificates
 from apps.monitors.models.endpoints import WARN_DAYS
 
 INTERVAL_S = (5, 86_400)
@@ -39,6 +40,8 @@ DEFAULTS: dict[str, Any] = {
     "tls_verify": True,
     "ca_pem": "",
     "cert_warn_days": list(WARN_DAYS),
+    "options": {},
+    "inverse": False,
     "tags": [],
 }
 
@@ -54,22 +57,26 @@ def clean_endpoint(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     clean = {**DEFAULTS, **{name: value for name, value in values.items() if name in DEFAULTS}}
     problems: dict[str, str] = {}
-    _clean_texts(clean, problems)
+    kind = check_types.get(clean["endpoint_type"]) if isinstance(clean["endpoint_type"], str) else None
+    _clean_texts(clean, problems, kind)
     _clean_numbers(clean, problems)
     _clean_headers(clean, problems)
     _clean_lists(clean, problems)
-    kind = check_types.get(clean["endpoint_type"])
     if kind is None:
         problems["endpoint_type"] = f"must be one of {', '.join(check_types)}"
-    elif "headers" not in problems and not problems.keys() & {"target", "method", "expected_status", "json_path"}:
-        for name, problem in kind.problems(clean).items():
-            problems.setdefault(name, problem)
+        clean["options"] = {}
+    else:
+        clean["options"], wrong = clean_options(kind.fields, clean["options"], title=kind.label)
+        problems.update(wrong)
+        if not problems.keys() & {"headers", "target", "method", "expected_status", "json_path", *wrong}:
+            for name, problem in kind.problems(clean).items():
+                problems.setdefault(name, problem)
     if problems:
         raise errors.Invalid(problems)
     return clean
 
 
-def _clean_texts(clean: dict[str, Any], problems: dict[str, str]) -> None:
+def _clean_texts(clean: dict[str, Any], problems: dict[str, str], kind: CheckType | None) -> None:
     lengths = {
         "name": 255, "description": 10_000, "target": 2048, "method": 16, "body": BODY_MOST, "expected_status": 255,
         "keyword": 500, "keyword_absent": 500, "json_path": 500, "ca_pem": 100_000,
@@ -91,12 +98,15 @@ def _clean_texts(clean: dict[str, Any], problems: dict[str, str]) -> None:
             problems["name"] = "give it a name"
     if "target" not in problems:
         clean["target"] = clean["target"].strip()
-        if not clean["target"]:
+        if not clean["target"] and (kind is None or kind.target_help):
             problems["target"] = "say what to check"
     clean["method"] = str(clean["method"] or "GET").upper()
     clean["expected_status"] = str(clean["expected_status"]).replace(" ", "") or "2xx"
-    if clean["ca_pem"] and "BEGIN CERTIFICATE" not in str(clean["ca_pem"]):
-        problems["ca_pem"] = "give certificates in PEM form"
+    if clean["ca_pem"] and "ca_pem" not in problems:
+        try:
+            pem_certificates(clean["ca_pem"])
+        except ValueError as error:
+            problems["ca_pem"] = str(error)
     if clean["json_value"] is not None and not isinstance(clean["json_value"], str | int | float | bool):
         problems["json_value"] = "give a text, a number, true or false"
 
@@ -118,7 +128,7 @@ def _clean_numbers(clean: dict[str, Any], problems: dict[str, str]) -> None:
             problems[name] = f"must lie in {least}..{most}"
         else:
             clean[name] = int(value)
-    for name in ("enabled", "tls_verify"):
+    for name in ("enabled", "tls_verify", "inverse"):
         if not isinstance(clean[name], bool):
             problems[name] = "give true or false"
     timeout = clean["timeout_s"]

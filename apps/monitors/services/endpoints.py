@@ -13,10 +13,11 @@ from apps.core.fields import MASK
 from apps.core.models import Tag
 from apps.core.net import run_sync
 from apps.core.principals import Principal
-from apps.monitors.checks import run_check
+from apps.monitors.checks import check_types, run_check
+from apps.monitors.checks.options import masked_options, split_options
 from apps.monitors.models import DroppedSeries, Endpoint, EndpointState
 from apps.monitors.services.endpoint_certificates import withdraw_certificate_alert
-from apps.monitors.services.endpoint_configs import config_of, headers_of
+from apps.monitors.services.endpoint_configs import config_of, headers_of, options_of
 from apps.monitors.services.endpoint_results import CheckRun, store_manual_result
 from apps.monitors.services.endpoint_rules import DEFAULTS, clean_endpoint
 from apps.monitors.states import endpoints as states
@@ -79,16 +80,7 @@ def update_endpoint(
                 "Somebody changed this since you read it; read it again and repeat your change."
             )
         before = values_of(endpoint)
-        wanted = {name: value for name, value in values.items() if name in DEFAULTS}
-        if isinstance(wanted.get("headers"), Mapping):
-            kept = before["headers"]
-            wanted["headers"] = {
-                name: kept[name] if value == MASK and name in kept else value
-                for name, value in wanted["headers"].items()
-            }
-        if "timeout_s" not in wanted and wanted.get("interval_s") is not None:
-            wanted["timeout_s"] = _fitting_timeout(before["timeout_s"], wanted["interval_s"])
-        clean = clean_endpoint({**before, **wanted})
+        clean = clean_endpoint(merged_values(before, values))
         enabled = clean.pop("enabled")
         was_enabled = before.pop("enabled")
         changed = {name for name, value in clean.items() if value != before[name]}
@@ -133,6 +125,7 @@ def pause_endpoint(*, endpoint: Endpoint, actor: Principal) -> Endpoint:
     """
     with transaction.atomic():
         endpoint = _locked(endpoint)
+        withdraw_certificate_alert(endpoint=endpoint, actor=actor, reason="The monitor was paused.", is_pause=True)
         _move(endpoint, states.PAUSED, enabled=False)
         _emit("endpoint.paused", endpoint, actor, _tag_names(endpoint))
     return endpoint
@@ -204,20 +197,54 @@ def subject_of(endpoint: Endpoint) -> Subject:
 
 
 def values_of(endpoint: Endpoint) -> dict[str, Any]:
-    """Return an endpoint's values under the names that `create_endpoint` takes, headers in plain text."""
-    values = {name: getattr(endpoint, name) for name in DEFAULTS if name not in ("headers", "tags")}
-    return {**values, "headers": headers_of(endpoint), "tags": _tag_names(endpoint)}
+    """Return an endpoint's values under the names that `create_endpoint` takes, headers and secrets in plain text."""
+    values = {name: getattr(endpoint, name) for name in DEFAULTS if name not in ("headers", "options", "tags")}
+    return {
+        **values,
+        "headers": headers_of(endpoint),
+        "options": options_of(endpoint),
+        "tags": _tag_names(endpoint),
+    }
+
+
+def merged_values(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an endpoint's values with what is given put over them.
+
+    A header or secret option whose value is "***" keeps the value it has; an option that is null gets its default. With
+    another type the options begin anew.
+    """
+    wanted = {name: value for name, value in given.items() if name in DEFAULTS}
+    if isinstance(wanted.get("headers"), Mapping):
+        kept = before["headers"]
+        wanted["headers"] = {
+            name: kept[name] if value == MASK and name in kept else value for name, value in wanted["headers"].items()
+        }
+    kept = before["options"] if wanted.get("endpoint_type", before["endpoint_type"]) == before["endpoint_type"] else {}
+    options = wanted.get("options")
+    if options is None:
+        wanted["options"] = kept
+    elif isinstance(options, Mapping):
+        masked = {name for name, value in options.items() if value == MASK and kept.get(name)}
+        wanted["options"] = {**kept, **{name: value for name, value in options.items() if name not in masked}}
+    if "timeout_s" not in wanted and wanted.get("interval_s") is not None:
+        wanted["timeout_s"] = _fitting_timeout(before["timeout_s"], wanted["interval_s"])
+    return {**before, **wanted}
 
 
 def _columns(clean: Mapping[str, Any]) -> dict[str, Any]:
-    columns = {name: value for name, value in clean.items() if name not in ("headers", "tags")}
+    columns = {name: value for name, value in clean.items() if name not in ("headers", "options", "tags")}
     columns["headers"] = json.dumps(dict(clean["headers"])) if clean["headers"] else ""
+    columns["options"], secrets = split_options(check_types[clean["endpoint_type"]].fields, clean["options"])
+    columns["secrets"] = json.dumps(secrets) if secrets else ""
     return columns
 
 
 def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values as the audit trail may keep them."""
-    return {name: MASK if name in _SECRET and value else value for name, value in values.items()}
+    shown = {name: MASK if name in _SECRET and value else value for name, value in values.items()}
+    kind = check_types.get(shown["endpoint_type"])
+    shown["options"] = masked_options(kind.fields, shown["options"]) if kind else {}
+    return shown
 
 
 def _fitting_timeout(timeout_s: float, interval_s: Any) -> float:

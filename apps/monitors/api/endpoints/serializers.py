@@ -11,6 +11,7 @@ from apps.core.fields import MASK
 from apps.core.runtime_settings import parse_duration
 from apps.monitors import series
 from apps.monitors.checks import check_types
+from apps.monitors.checks.options import complete_options, option_schema
 from apps.monitors.models import CheckResult, Endpoint
 from apps.monitors.models.endpoints import WARN_DAYS
 from apps.monitors.selectors.endpoints import from_ms
@@ -51,14 +52,34 @@ class DurationField(serializers.Field[float, Any, Any, Any]):
         return value
 
 
+@extend_schema_field(
+    {
+        "anyOf": [
+            {
+                "title": name,
+                "type": "object",
+                "properties": {one.name: option_schema(one) for one in kind.fields},
+            }
+            for name, kind in check_types.items()
+        ]
+    }
+)
+class OptionsField(serializers.DictField):
+    """The options of a check type, as it declares them."""
+
+    child = serializers.JSONField(allow_null=True)
+
+
 @extend_schema_serializer(examples=[OpenApiExample("An HTTP check", value=_EXAMPLE, request_only=True)])
 class EndpointWriteSerializer(serializers.Serializer[Any]):
     """What a caller may set. Fields that are left out keep their value; on creation they get their default."""
 
     name = serializers.CharField(required=False)
     description = serializers.CharField(required=False, allow_blank=True)
-    endpoint_type = serializers.CharField(required=False, help_text="http, tcp or tls")
-    target = serializers.CharField(required=False, help_text="a URL, or host:port for tcp and tls")
+    endpoint_type = serializers.CharField(required=False, help_text=f"one of {', '.join(check_types)}")
+    target = serializers.CharField(
+        required=False, allow_blank=True, help_text="a URL, host:port or host, as the type needs it"
+    )
     enabled = serializers.BooleanField(required=False, help_text="false pauses, true resumes")
     interval = DurationField(required=False, source="interval_s", help_text="s or a text such as 30s; at least 5")
     timeout = DurationField(required=False, source="timeout_s", help_text="s, 1..60, at most the interval")
@@ -83,6 +104,11 @@ class EndpointWriteSerializer(serializers.Serializer[Any]):
     cert_warn_days = serializers.ListField(
         child=serializers.IntegerField(), required=False, help_text=f"days before the end; {list(WARN_DAYS)}"
     )
+    options = OptionsField(
+        required=False,
+        help_text="what the type takes beyond these fields; what is left out stays, null resets to the default",
+    )
+    inverse = serializers.BooleanField(required=False, help_text="upside-down: it is down while it answers")
     tags = serializers.ListField(child=serializers.CharField(), required=False)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
@@ -151,6 +177,8 @@ class EndpointSerializer(serializers.Serializer[Endpoint]):
     tls_verify = serializers.BooleanField()
     ca_pem = serializers.CharField()
     cert_warn_days = serializers.ListField(child=serializers.IntegerField())
+    options = serializers.SerializerMethodField()
+    inverse = serializers.BooleanField()
     tags = serializers.SerializerMethodField()
     status = serializers.ChoiceField(choices=STATUSES, source="state.status")
     since = serializers.DateTimeField(source="state.since", help_text="since when it has this status")
@@ -177,6 +205,13 @@ class EndpointSerializer(serializers.Serializer[Endpoint]):
         except CryptoError:
             return {MASK: MASK}
 
+    @extend_schema_field(OptionsField)
+    def get_options(self, endpoint: Endpoint) -> dict[str, Any]:
+        """Return the type's options, complete; secrets are masked as they are stored."""
+        kind = check_types.get(endpoint.endpoint_type)
+        stored = endpoint.options if isinstance(endpoint.options, dict) else {}
+        return complete_options(kind.fields, stored) if kind else {}
+
     def get_tags(self, endpoint: Endpoint) -> list[str]:
         """Return the tags' names."""
         return sorted(tag.name for tag in endpoint.tags.all())
@@ -192,7 +227,7 @@ class EndpointSerializer(serializers.Serializer[Endpoint]):
         facts = endpoint.state.certificate
         if not facts:
             return None
-        shown = {name: value for name, value in facts.items() if name != "address"}
+        shown = {name: value for name, value in facts.items() if name not in ("address", "handed_on")}
         if facts.get("not_after"):
             ends = serializers.DateTimeField().to_internal_value(facts["not_after"])
             shown["days_left"] = round((ends - self.context["now"]).total_seconds() / DAY_S, 2)
