@@ -93,6 +93,25 @@ PERMISSIONS: tuple[Permission, ...] = (
         delete=(OPERATOR, "Remove heartbeats."),
     ),
     *_codes(
+        "maintenance",
+        view=(VIEWER, "See maintenance windows."),
+        create=(OPERATOR, "Add maintenance windows."),
+        update=(OPERATOR, "Change maintenance windows and end them early."),
+        delete=(OPERATOR, "Remove maintenance windows."),
+    ),
+    *_codes(
+        "dependencies",
+        view=(VIEWER, "See what depends on what."),
+        create=(OPERATOR, "Say that a thing depends on another."),
+        delete=(OPERATOR, "Take a dependency back."),
+    ),
+    *_codes(
+        "silences",
+        view=(VIEWER, "See silences and what they mute."),
+        create=(OPERATOR, "Silence alerts for a time."),
+        delete=(OPERATOR, "End silences."),
+    ),
+    *_codes(
         "alerts",
         view=(VIEWER, "See alerts."),
         acknowledge=(OPERATOR, "Acknowledge alerts."),
@@ -105,6 +124,13 @@ PERMISSIONS: tuple[Permission, ...] = (
         create=(OPERATOR, "Add thresholds."),
         update=(OPERATOR, "Change thresholds."),
         delete=(OPERATOR, "Remove thresholds."),
+    ),
+    *_codes(
+        "escalations",
+        view=(VIEWER, "See escalation policies."),
+        create=(ADMIN, "Add escalation policies."),
+        update=(ADMIN, "Change escalation policies."),
+        delete=(ADMIN, "Remove escalation policies."),
     ),
     *_codes("notifications", view=(VIEWER, "Read one's own inbox.")),
     *_codes(
@@ -130,6 +156,15 @@ PERMISSIONS: tuple[Permission, ...] = (
         update=(OPERATOR, "Change webhooks."),
         delete=(OPERATOR, "Remove webhooks."),
         test=(OPERATOR, "Send a test to a webhook and redeliver."),
+    ),
+    *_codes(
+        "status",
+        view=(VIEWER, "See status pages, their components and notices in the console, drafts too."),
+        create=(OPERATOR, "Add status pages, groups, components and drafts of notices."),
+        update=(OPERATOR, "Change status pages, groups, components and notices, and set a status by hand."),
+        delete=(OPERATOR, "Remove status pages, groups, components and notices."),
+        publish=(OPERATOR, "Publish notices and say something new about them."),
+        subscribers=(OPERATOR, "See and remove the subscribers of status pages."),
     ),
 )
 

@@ -2,10 +2,11 @@
 
 from apps.core.models.base import EditableModel, Tag
 from apps.core.models.events import Event, ReaderCursor, SetAsideFact
-from apps.core.models.platform import Canary, IdempotencyRecord, Lease, Sequence, StoredSetting
+from apps.core.models.platform import Canary, Condition, IdempotencyRecord, Lease, Sequence, StoredSetting
 
 __all__ = [
     "Canary",
+    "Condition",
     "EditableModel",
     "Event",
     "IdempotencyRecord",

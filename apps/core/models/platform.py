@@ -67,3 +67,17 @@ class Canary(models.Model):
 
     def __str__(self) -> str:
         return "canary"
+
+
+class Condition(models.Model):
+    """Something that is wrong with the platform itself, told once when it begins and once when it ends."""
+
+    name = models.CharField(max_length=96, primary_key=True)  # e.g. "overdue:endpoints", "blind"
+    message = models.TextField()
+    level = models.CharField(max_length=16, default="critical")
+    since = models.DateTimeField(default=timezone.now)
+    #: Null while it lasts.
+    ended_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name

@@ -2,5 +2,6 @@
 
 from apps.monitors.api.endpoints.urls import urlpatterns as endpoint_patterns
 from apps.monitors.api.heartbeats.urls import urlpatterns as heartbeat_patterns
+from apps.monitors.api.maintenance.urls import urlpatterns as maintenance_patterns
 
-urlpatterns = [*endpoint_patterns, *heartbeat_patterns]
+urlpatterns = [*endpoint_patterns, *heartbeat_patterns, *maintenance_patterns]

@@ -1,5 +1,5 @@
 """Events of the app, split by thing."""
 
-from apps.monitors.events import endpoints, heartbeats
+from apps.monitors.events import certificates, dependencies, endpoints, heartbeats, maintenance
 
-__all__ = ["endpoints", "heartbeats"]
+__all__ = ["certificates", "dependencies", "endpoints", "heartbeats", "maintenance"]

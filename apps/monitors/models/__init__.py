@@ -1,7 +1,12 @@
 """Models of the app."""
 
+from apps.monitors.models.badges import Badge
+from apps.monitors.models.certificates import CertificateCheck, CertificateMonitor, CertificateMonitorState
+from apps.monitors.models.dependencies import Dependency
 from apps.monitors.models.endpoints import Endpoint, EndpointState
-from apps.monitors.models.heartbeats import Heartbeat, HeartbeatDay, HeartbeatState, Ping, Run
+from apps.monitors.models.heartbeats import Heartbeat, HeartbeatDay, HeartbeatState, HeartbeatWindow, Ping, Run
+from apps.monitors.models.maintenance import MaintenanceWindow
+from apps.monitors.models.ping_keys import PingKey
 from apps.monitors.models.results import (
     CheckResult,
     CheckRollup1d,
@@ -12,10 +17,15 @@ from apps.monitors.models.results import (
 )
 
 __all__ = [
+    "CertificateCheck",
+    "CertificateMonitor",
+    "CertificateMonitorState",
+    "Badge",
     "CheckResult",
     "CheckRollup1d",
     "CheckRollup1h",
     "CheckRollup5m",
+    "Dependency",
     "DirtyBucket",
     "DroppedSeries",
     "Endpoint",
@@ -23,6 +33,9 @@ __all__ = [
     "Heartbeat",
     "HeartbeatDay",
     "HeartbeatState",
+    "HeartbeatWindow",
+    "MaintenanceWindow",
     "Ping",
+    "PingKey",
     "Run",
 ]

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from apps.core.models import EditableModel, Tag
+from apps.monitors.models.ping_keys import PingKey
 from apps.monitors.querysets.heartbeats import HeartbeatQuerySet
 from apps.monitors.states.heartbeats import NEW, PAUSED, RUNNING
 
@@ -19,27 +20,42 @@ class Heartbeat(EditableModel):
     telemetry tables.
     """
 
-    INTERVAL, CRON = "interval", "cron"
+    INTERVAL, CRON, CALENDAR = "interval", "cron", "calendar"
+    #: what a success becomes whose body holds none of the keywords
+    AS_SUCCESS, AS_FAIL, AS_LOG = "success", "fail", "log"
 
     num = models.BigIntegerField(unique=True, editable=False)
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=255)
     description = models.TextField(blank=True)
-    kind = models.CharField(max_length=16, choices=[(INTERVAL, "interval"), (CRON, "cron")], default=INTERVAL)
+    kind = models.CharField(max_length=16, choices=[(name, name) for name in (INTERVAL, CRON, CALENDAR)], default=INTERVAL)
     interval_seconds = models.PositiveIntegerField(null=True, blank=True)
-    cron = models.CharField(max_length=128, blank=True)
+    cron = models.CharField(max_length=128, blank=True)  # five fields, or a systemd calendar
     timezone = models.CharField(max_length=64, default="UTC")
     grace_seconds = models.PositiveIntegerField(default=60)
     early_seconds = models.PositiveIntegerField(default=0)
     max_runtime_seconds = models.PositiveIntegerField(null=True, blank=True)
     resume_on_ping = models.BooleanField(default=False)
+    slug = models.CharField(max_length=100, blank=True)  # its name below a ping key
+    ping_key = models.ForeignKey(PingKey, on_delete=models.SET_NULL, null=True, blank=True, related_name="heartbeats")
+    #: whether one of the rules below is set; all that a ping without rules has to read of them
+    has_rules = models.BooleanField(default=False, editable=False)
+    expected_pings = models.PositiveSmallIntegerField(default=0)  # successes that make a run complete; 0: one, any
+    expected_sources = models.JSONField(default=list, blank=True)  # their names, where they are told apart
+    failure_keywords = models.JSONField(default=list, blank=True)
+    success_keywords = models.JSONField(default=list, blank=True)
+    start_keywords = models.JSONField(default=list, blank=True)
+    otherwise = models.CharField(max_length=8, default=AS_SUCCESS)
     tags = models.ManyToManyField(Tag, blank=True, related_name="heartbeats")
 
     objects: ClassVar[Any] = HeartbeatQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "id"]
-        indexes = [models.Index(fields=["name", "id"], name="heartbeat_name")]
+        indexes = [
+            models.Index(fields=["name", "id"], name="heartbeat_name"),
+            models.Index(fields=["ping_key", "slug"], name="heartbeat_slug"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -69,6 +85,7 @@ class HeartbeatState(models.Model):
     ping_count = models.BigIntegerField(default=0)
     last_exit_code = models.PositiveSmallIntegerField(null=True)
     alerting = models.BooleanField(default=False)
+    fault = models.CharField(max_length=300, blank=True, default="", db_default="")  # why its state is unknown
     down_since = models.DateTimeField(null=True)
     missed_until = models.DateTimeField(null=True)  # missed slots are counted up to here
     consecutive_failures = models.PositiveIntegerField(default=0)
@@ -87,6 +104,17 @@ class HeartbeatState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.heartbeat_id}: {self.status}"
+
+
+class HeartbeatWindow(models.Model):
+    """Which of several expected pings have come; kept only for heartbeats that expect several."""
+
+    heartbeat = models.OneToOneField(Heartbeat, on_delete=models.CASCADE, primary_key=True, related_name="window")
+    seen = models.JSONField(default=list)  # names of the sources that have come for this run; "" for one without
+    last = models.JSONField(default=dict)  # name -> epoch ms of its last success
+
+    def __str__(self) -> str:
+        return f"{self.heartbeat_id}: {len(self.seen)} seen"
 
 
 class Ping(models.Model):
@@ -151,6 +179,8 @@ class HeartbeatDay(models.Model):
     ok = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
     missed = models.PositiveIntegerField(default=0)
+    maintenance = models.PositiveIntegerField(default=0, db_default=0)  # did not come while a window was open
+    unknown = models.PositiveIntegerField(default=0, db_default=0)  # fell into a time in which nobody could report
 
     class Meta:
         indexes = [models.Index(fields=["day"], name="heartbeat_day_day")]

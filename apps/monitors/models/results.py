@@ -11,6 +11,7 @@ class CheckResult(models.Model):
     at = models.BigIntegerField()
     status = models.PositiveSmallIntegerField()
     manual = models.BooleanField(default=False)  # asked for by a person: shown, but not counted
+    maintenance = models.BooleanField(default=False, db_default=False)  # made while a window was open: not counted
     latency_ms = models.FloatField(null=True)
     dns_ms = models.FloatField(null=True)
     connect_ms = models.FloatField(null=True)
@@ -40,6 +41,7 @@ class CheckRollup(models.Model):
     degraded = models.PositiveIntegerField(default=0)
     down = models.PositiveIntegerField(default=0)
     unknown = models.PositiveIntegerField(default=0)
+    maintenance = models.PositiveIntegerField(default=0, db_default=0)  # of whatever status, in none of the others
     latency_count = models.PositiveIntegerField(default=0)
     latency_sum = models.FloatField(default=0)
     latency_min = models.FloatField(null=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from apps.core import errors
@@ -23,7 +23,7 @@ SPARKLINE_POINTS = 20
 #: Windows of the uptime figures: name -> (length, what its start is rounded down to), in ms.
 WINDOWS: dict[str, tuple[int, int]] = {
     "1h": (HOUR_MS, 1),
-    "24h": (DAY_MS, 1),
+    "24h": (DAY_MS, M5_MS),
     "7d": (7 * DAY_MS, HOUR_MS),
     "30d": (30 * DAY_MS, HOUR_MS),
     "90d": (90 * DAY_MS, DAY_MS),
@@ -37,11 +37,26 @@ class Tally:
 
     answered: int = 0
     down: int = 0
+    unknown: int = 0
+    maintenance: int = 0
 
-    def add(self, answered: int, down: int) -> None:
+    def add(self, answered: int, down: int, unknown: int = 0, maintenance: int = 0) -> None:
         """Add counts."""
         self.answered += answered
         self.down += down
+        self.unknown += unknown
+        self.maintenance += maintenance
+
+    def add_result(self, status: int, is_maintenance: bool) -> None:
+        """Add one result."""
+        if is_maintenance:
+            self.maintenance += 1
+        elif status == CODES[DOWN]:
+            self.down += 1
+        elif status in (CODES[UP], CODES[DEGRADED]):
+            self.answered += 1
+        else:
+            self.unknown += 1
 
     @property
     def checks(self) -> int:
@@ -50,7 +65,7 @@ class Tally:
 
     @property
     def percent(self) -> float | None:
-        """Uptime; None: no data. What the platform could not check counts on neither side."""
+        """Uptime; None: no data. What we could not check and what was maintenance counts on neither side."""
         return round(100 * self.answered / self.checks, 4) if self.checks else None
 
 
@@ -69,41 +84,47 @@ def _settled(now: int) -> int:
     return now - now % HOUR_MS - HOUR_MS
 
 
-def uptime_figures(num: int, now: datetime | None = None) -> dict[str, float | None]:
-    """Return the uptime of one endpoint in percent over 1 h, 24 h, 7, 30 and 90 days and a year; None: no data.
+_COUNTS = ("at", "up", "degraded", "down", "unknown", "maintenance")
 
-    The longer windows begin at a full hour or UTC day. Three queries.
+
+def uptime_figures(num: int, now: datetime | None = None) -> dict[str, float | None]:
+    """Return the uptime of one endpoint in percent for each of `WINDOWS`; None: no data. Four queries."""
+    return {name: tally.percent for name, tally in uptime_tallies(num, now).items()}
+
+
+def uptime_tallies(num: int, now: datetime | None = None) -> dict[str, Tally]:
+    """Count the results of one endpoint over each of `WINDOWS`.
+
+    The last one to two hours are counted from results, what lies before from roll-ups; so the longer windows begin at
+    five full minutes, a full hour or a UTC day. Four queries.
     """
     end = to_ms(now or timezone.now())
     settled = _settled(end)
     yesterday = end - end % DAY_MS - DAY_MS
     starts = {name: (end - length) - (end - length) % grain for name, (length, grain) in WINDOWS.items()}
     tallies = {name: Tally() for name in WINDOWS}
-    answered, down = Q(status__in=(CODES[UP], CODES[DEGRADED])), Q(status=CODES[DOWN])
-    raw_from = {name: start if name in ("1h", "24h") else settled for name, start in starts.items()}
-    counts = CheckResult.objects.filter(num=num, at__gte=min(raw_from.values()), at__lte=end, manual=False).aggregate(
-        **{
-            f"{kind}_{start}": Count("status", filter=condition & Q(at__gte=start))
-            for start in set(raw_from.values())
-            for kind, condition in (("answered", answered), ("down", down))
-        }
-    )
-    for name, start in raw_from.items():
-        tallies[name].add(counts[f"answered_{start}"], counts[f"down_{start}"])
-    hours = CheckRollup1h.objects.filter(num=num, at__gte=min(starts["30d"], yesterday), at__lt=settled)
-    for at, up, slow, failed in hours.values_list("at", "up", "degraded", "down"):
-        for name in ("7d", "30d"):
-            if at >= starts[name]:
-                tallies[name].add(up + slow, failed)
-        if at >= yesterday:
-            tallies["90d"].add(up + slow, failed)
-            tallies["1y"].add(up + slow, failed)
-    days = CheckRollup1d.objects.filter(num=num, at__gte=starts["1y"], at__lt=yesterday)
-    for at, up, slow, failed in days.values_list("at", "up", "degraded", "down"):
-        for name in ("90d", "1y"):
-            if at >= starts[name]:
-                tallies[name].add(up + slow, failed)
-    return {name: tally.percent for name, tally in tallies.items()}
+    results = CheckResult.objects.filter(num=num, at__gte=settled, at__lte=end, manual=False)
+    for at, status, is_maintenance in results.values_list("at", "status", "maintenance"):
+        for name, start in starts.items():
+            if at >= start:
+                tallies[name].add_result(status, is_maintenance)
+    month = min(starts["30d"], yesterday)
+    for model, low, high, windows in (
+        (CheckRollup5m, starts["24h"], settled, {"24h": starts["24h"]}),
+        (
+            CheckRollup1h,
+            month,
+            settled,
+            {"7d": starts["7d"], "30d": starts["30d"], "90d": yesterday, "1y": yesterday},
+        ),
+        (CheckRollup1d, starts["1y"], yesterday, {"90d": starts["90d"], "1y": starts["1y"]}),
+    ):
+        rows = model._default_manager.filter(num=num, at__gte=low, at__lt=high)
+        for at, up, slow, failed, unknown, maintenance in rows.values_list(*_COUNTS):
+            for name, start in windows.items():
+                if at >= start:
+                    tallies[name].add(up + slow, failed, unknown, maintenance)
+    return tallies
 
 
 def uptime_24h(nums: Iterable[int], now: datetime | None = None) -> dict[int, float | None]:
@@ -139,9 +160,8 @@ def daily_uptime(num: int, days: int, now: datetime | None = None) -> list[dict[
         for at, up, slow, failed in rows.values_list("at", "up", "degraded", "down"):
             tallies[at - at % DAY_MS].add(up + slow, failed)
     results = CheckResult.objects.filter(num=num, at__gte=max(first, settled), at__lte=end, manual=False)
-    for at, status in results.values_list("at", "status"):
-        is_down = status == CODES[DOWN]
-        tallies[at - at % DAY_MS].add(int(status in (CODES[UP], CODES[DEGRADED])), int(is_down))
+    for at, status, is_maintenance in results.values_list("at", "status", "maintenance"):
+        tallies[at - at % DAY_MS].add_result(status, is_maintenance)
     entries = []
     for day in range(today, first - 1, -DAY_MS):
         tally = tallies.get(day, Tally())

@@ -1,9 +1,8 @@
 """Results of checks: stored, counted, and told where they change something. One transaction a batch."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,13 +15,14 @@ from apps.monitors import series
 from apps.monitors.checks import CheckConfig, CheckOutcome, check_types
 from apps.monitors.checks.base import ERROR_LENGTH
 from apps.monitors.models import CheckResult, DirtyBucket, Endpoint, EndpointState
-from apps.monitors.services.endpoint_certificates import facts_of, is_news, judge_certificate
+from apps.monitors.services.certificate_results import alert_key, record_sighting
+from apps.monitors.services.endpoint_certificates import facts_of, is_news, withdraw_former
+from apps.monitors.services.maintenance import is_any_open, is_under_maintenance
+from apps.monitors.services.timing import next_on_grid
 from apps.monitors.states.endpoints import CODES, DEGRADED, DOWN, PAUSED, UNKNOWN, UP
 
 BUCKET_MS = 300_000
 _PORTION = 200  # results a transaction: it keeps every other writer waiting
-_GOLDEN = 2_654_435_761  # Knuth's multiplicative hash: neighbouring numbers land far apart
-_STEP_S = 0.005  # a check that starts a hair before its point in the grid belongs to that point
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,6 @@ class CheckRun:
     def at_ms(self) -> int:
         """Return the start in epoch ms, the key of the result."""
         return int(self.at.timestamp() * 1000)
-
-
-def next_on_grid(*, num: int, interval_s: int, after: datetime) -> datetime:
-    """Return when an endpoint is due next.
-
-    The times form a grid of the interval whose phase is a hash of the number: nothing drifts, however long a check
-    takes, and the load is even.
-    """
-    phase = (num * _GOLDEN % 2**32) / 2**32 * interval_s
-    steps = math.floor((after.timestamp() + _STEP_S - phase) / interval_s) + 1
-    return datetime.fromtimestamp(phase + steps * interval_s, UTC)
 
 
 @dataclass(slots=True)
@@ -94,6 +83,7 @@ def record_results(runs: Sequence[CheckRun]) -> int:
 
     Emits: endpoint.alert, endpoint.recovery, certificate.alert, certificate.recovery; live endpoint.check_result.
     """
+    is_any_open()  # reads the windows before the transaction, so that nobody waits for that
     return sum(_record(runs[start : start + _PORTION]) for start in range(0, len(runs), _PORTION))
 
 
@@ -177,22 +167,22 @@ def _apply_certificate(state: _State, run: CheckRun, actor: Principal) -> None:
     news = is_news(state.certificate, seen)
     if news and seen.certificate is None and not seen.problem:
         return
+    key = alert_key(seen, state.cert_warn_days, run.at)
+    if not news and key == state.certificate_alert:
+        return
     address = check_types[run.config.endpoint_type].address(run.config.target)
-    told = judge_certificate(
+    withdraw_former(state.endpoint_id, state.certificate, state.certificate_alert, actor)
+    record_sighting(
         endpoint_id=state.endpoint_id,
         address=address,
-        tags=lambda: _tags(state),
         seen=seen,
-        told=state.certificate_alert,
         warn_days=state.cert_warn_days,
-        same_certificate=not news,
-        now=run.at,
+        at=run.at,
         actor=actor,
     )
-    if news or told != state.certificate_alert:
-        facts = facts_of(seen, address)
-        state.certificate, state.certificate_alert = facts, told
-        EndpointState.objects.filter(num=state.num).update(certificate=facts, certificate_alert=told)
+    facts = facts_of(seen, address)
+    state.certificate, state.certificate_alert = facts, key
+    EndpointState.objects.filter(num=state.num).update(certificate=facts, certificate_alert=key)
 
 
 def _tell_alert(state: _State, run: CheckRun, actor: Principal, level: str, failures: int) -> None:
@@ -259,8 +249,9 @@ UPDATE {table} SET status = %s, since = %s, consecutive_failures = %s, consecuti
 WHERE num = %s
 """
 _RESULT_SQL = """
-INSERT INTO {table} (num, at, status, manual, latency_ms, dns_ms, connect_ms, tls_ms, first_byte_ms, status_code, error)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+INSERT INTO {table} (num, at, status, manual, maintenance, latency_ms, dns_ms, connect_ms, tls_ms, first_byte_ms,
+    status_code, error)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 # DO UPDATE and not DO NOTHING: it locks the mark, so that a roll-up that takes it away waits for these results.
 _DIRTY_SQL = """
@@ -296,10 +287,26 @@ def _save(moved: Sequence[tuple[_State, CheckRun]]) -> None:
         cursor.executemany(_STATE_SQL.format(table=EndpointState._meta.db_table), rows)
 
 
+def _excused(runs: Sequence[CheckRun]) -> set[tuple[int, int]]:
+    """Return (num, at) of the results that were made while a maintenance window was open for their endpoint."""
+    open_now = [run for run in runs if is_any_open(run.at)]
+    tags: dict[UUID, list[str]] = {}
+    if open_now:
+        links = Endpoint.tags.through.objects.filter(endpoint_id__in={run.config.endpoint_id for run in open_now})
+        for pk, name in links.values_list("endpoint_id", "tag__name"):
+            tags.setdefault(pk, []).append(name)
+    return {
+        (run.config.num, run.at_ms)
+        for run in open_now
+        if is_under_maintenance("endpoint", run.config.endpoint_id, tags.get(run.config.endpoint_id, ()), run.at)
+    }
+
+
 def _insert(runs: Sequence[CheckRun], *, manual: bool = False) -> None:
     if not runs:
         return
     rows, dirty = [], set()
+    excused = set() if manual else _excused(runs)
     for run in runs:
         outcome, phases, at = run.outcome, run.outcome.phases, run.at_ms
         rows.append(
@@ -308,6 +315,7 @@ def _insert(runs: Sequence[CheckRun], *, manual: bool = False) -> None:
                 at,
                 CODES[outcome.status],
                 manual,
+                (run.config.num, at) in excused,
                 _rounded(outcome.latency_ms),
                 _rounded(phases.dns_ms),
                 _rounded(phases.connect_ms),

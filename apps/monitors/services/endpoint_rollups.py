@@ -31,15 +31,18 @@ class Bucket:
     degraded: int = 0
     down: int = 0
     unknown: int = 0
+    maintenance: int = 0
     latency_count: int = 0
     latency_sum: float = 0.0
     latency_min: float | None = None
     latency_max: float | None = None
     histogram: series.Histogram = field(default_factory=dict)
 
-    def add_result(self, status: int, latency_ms: float | None) -> None:
-        """Count one result."""
-        if status == CODES[UP]:
+    def add_result(self, status: int, latency_ms: float | None, maintenance: bool = False) -> None:
+        """Count one result; what was made while a maintenance window was open counts as that alone."""
+        if maintenance:
+            self.maintenance += 1
+        elif status == CODES[UP]:
             self.up += 1
         elif status == CODES[DEGRADED]:
             self.degraded += 1
@@ -54,13 +57,14 @@ class Bucket:
 
     def add_bucket(
         self, up: int, degraded: int, down: int, unknown: int, latency_count: int, latency_sum: float,
-        latency_min: float | None, latency_max: float | None, histogram: str,
+        latency_min: float | None, latency_max: float | None, histogram: str, maintenance: int = 0,
     ) -> None:  # fmt: skip
         """Add a bucket of the level below."""
         self.up += up
         self.degraded += degraded
         self.down += down
         self.unknown += unknown
+        self.maintenance += maintenance
         if latency_count and latency_min is not None and latency_max is not None:
             self._add_latencies(latency_count, latency_sum, latency_min, latency_max)
             for index, count in series.load_histogram(histogram).items():
@@ -91,6 +95,7 @@ class Bucket:
 
 BUCKET_FIELDS = (
     "up", "degraded", "down", "unknown", "latency_count", "latency_sum", "latency_min", "latency_max", "histogram",
+    "maintenance",
 )  # fmt: skip
 
 
@@ -138,8 +143,8 @@ def _computed(level: int, at: int, nums: list[int]) -> dict[int, Bucket]:
     end = at + LEVELS[level][1]
     if level == 0:
         results = CheckResult.objects.filter(num__in=nums, at__gte=at, at__lt=end, manual=False)
-        for num, status, latency in results.values_list("num", "status", "latency_ms"):
-            buckets[num].add_result(status, latency)
+        for num, *result in results.values_list("num", "status", "latency_ms", "maintenance"):
+            buckets[num].add_result(*result)
         return buckets
     below = LEVELS[level - 1][0]._default_manager.filter(num__in=nums, at__gte=at, at__lt=end)
     for num, *sums in below.values_list("num", *BUCKET_FIELDS):
@@ -149,11 +154,12 @@ def _computed(level: int, at: int, nums: list[int]) -> dict[int, Bucket]:
 
 _ROLLUP_SQL = """
 INSERT INTO {table} (num, at, up, degraded, down, unknown, latency_count, latency_sum, latency_min, latency_max,
-    histogram)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    histogram, maintenance)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (num, at) DO UPDATE SET up = excluded.up, degraded = excluded.degraded, down = excluded.down,
     unknown = excluded.unknown, latency_count = excluded.latency_count, latency_sum = excluded.latency_sum,
-    latency_min = excluded.latency_min, latency_max = excluded.latency_max, histogram = excluded.histogram
+    latency_min = excluded.latency_min, latency_max = excluded.latency_max, histogram = excluded.histogram,
+    maintenance = excluded.maintenance
 """
 _MARK_SQL = "INSERT INTO {table} (level, at, num) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 
@@ -162,7 +168,7 @@ def _write(level: int, at: int, buckets: dict[int, Bucket]) -> None:
     rows = [
         (
             num, at, one.up, one.degraded, one.down, one.unknown, one.latency_count, round(one.latency_sum, 2),
-            one.latency_min, one.latency_max, series.dump_histogram(one.histogram),
+            one.latency_min, one.latency_max, series.dump_histogram(one.histogram), one.maintenance,
         )
         for num, one in buckets.items()
     ]  # fmt: skip
