@@ -1,4 +1,7 @@
-"""Schedules: when a job is expected next, by interval or by cron in a time zone. Pure; no database."""
+"""Schedules: when a job is expected next, by interval, by cron or by a systemd calendar, in a time zone.
+
+Pure; no database. A calendar stands where a cron expression stands: five fields are cron, anything else is a calendar.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -6,6 +9,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
+from oncalendar import OnCalendarError, TzIterator
 
 INTERVAL_LEAST_S, INTERVAL_MOST_S = 10, 366 * 86400
 
@@ -18,12 +22,14 @@ _NICKNAMES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+#: Calendars that still come round then have no last time.
+_LATER = datetime(2150, 1, 1, tzinfo=UTC)
 _FIELDS = {"minute": 0, "hour": 1, "day-of-month": 2, "month": 3, "day-of-week": 4}
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When runs are expected: every `interval_seconds`, or by `cron` (five fields) in `timezone` (IANA)."""
+    """When runs are expected: every `interval_seconds`, or by `cron` in `timezone` (IANA)."""
 
     interval_seconds: int | None = None
     cron: str = ""
@@ -33,6 +39,8 @@ class Schedule:
         """Return the first expected time after `base`, in UTC."""
         if not self.cron:
             return base + timedelta(seconds=self.interval_seconds or 0)
+        if is_calendar(self.cron):
+            return _next_calendar_slot(self.cron, self.timezone, int(base.timestamp()))
         return _next_slot(self.cron, self.timezone, int(base.timestamp() // 60))
 
     def due_after(self, base: datetime, early_s: int) -> datetime:
@@ -67,9 +75,16 @@ class Schedule:
 
     def words(self) -> str:
         """Return the schedule as people say it."""
-        return (
-            f"cron {self.cron}, {self.timezone}" if self.cron else f"every {duration_words(self.interval_seconds or 0)}"
-        )
+        if not self.cron:
+            return f"every {duration_words(self.interval_seconds or 0)}"
+        return f"{'calendar' if is_calendar(self.cron) else 'cron'} {self.cron}, {self.timezone}"
+
+    def explained(self) -> str:
+        """Return the schedule as a sentence: "At 02:30 on Monday through Friday, Europe/Berlin"."""
+        if not self.cron or is_calendar(self.cron):
+            words = self.words()
+            return words[:1].upper() + words[1:]
+        return f"{CronSim(self.cron, _LATER).explain()}, {self.timezone}"
 
 
 def normalised(cron: str) -> str:
@@ -101,6 +116,29 @@ def normalised(cron: str) -> str:
     return text
 
 
+def normalised_calendar(text: str) -> str:
+    """Return a systemd calendar expression ("Mon..Fri *-*-* 09:00", "weekly") with single spaces.
+
+    Raises:
+        ValueError: it is none, names a field that is wrong, or ends on a fixed date.
+    """
+    text = " ".join(text.split())
+    if len(text.split(" ")) == 5:
+        raise ValueError("these are five fields as of cron; give it as a cron expression")
+    try:
+        next(TzIterator(text, _LATER))
+    except OnCalendarError as error:
+        raise ValueError(f"{str(error).replace('Bad ', 'wrong ').lower()}, in {text!r}") from None
+    except StopIteration:
+        raise ValueError("this ends on a fixed date; leave the year open, so that there is always a next run") from None
+    return text
+
+
+def is_calendar(expression: str) -> bool:
+    """Return whether an expression is a systemd calendar: cron alone has five fields."""
+    return expression.count(" ") != 4
+
+
 def is_zone(name: str) -> bool:
     """Return whether `name` is an IANA time zone."""
     return name in _zones()
@@ -126,6 +164,26 @@ def _next_slot(cron: str, zone: str, minute: int) -> datetime:
         if found > base:
             return found
     raise ValueError(f"{cron} never happens")
+
+
+@lru_cache(16_384)
+def _next_calendar_slot(calendar: str, zone: str, second: int) -> datetime:
+    base = datetime.fromtimestamp(second, UTC)
+    for slot in TzIterator(calendar, base.astimezone(_zone(zone))):
+        found = slot.astimezone(UTC)
+        if found > base:
+            return found
+    raise ValueError(f"{calendar} never happens again")
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return the zone of an IANA name."""
+    return _zone(name)
+
+
+def zone_names() -> frozenset[str]:
+    """Return all IANA names."""
+    return _zones()
 
 
 def default_grace_s(period_s: int) -> int:

@@ -11,29 +11,10 @@ from apps.core import errors, leases
 from apps.core.events import Subject, emit
 from apps.core.models import Tag
 from apps.core.principals import Principal
-from apps.monitors.models.heartbeats import Heartbeat, HeartbeatState
-from apps.monitors.schedules import (
-    INTERVAL_LEAST_S,
-    INTERVAL_MOST_S,
-    Schedule,
-    default_early_s,
-    default_grace_s,
-    is_zone,
-    normalised,
-)
+from apps.monitors.models.heartbeats import Heartbeat, HeartbeatState, HeartbeatWindow
+from apps.monitors.services.heartbeat_rules import FIELDS, SCHEDULE, cleaned, cleaned_tags, merged
 from apps.monitors.services.pings import read_beats, write_beats
 from apps.monitors.states.heartbeats import HEARTBEAT, NEW, PAUSED, UP
-
-GRACE_MOST_S = 366 * 86400
-TAGS_MOST = 32
-
-_FIELDS = (
-    "name", "description", "interval_seconds", "cron", "timezone", "grace_seconds", "early_seconds",
-    "max_runtime_seconds", "resume_on_ping",
-)  # fmt: skip
-_SCHEDULE = frozenset(
-    {"kind", "interval_seconds", "cron", "timezone", "grace_seconds", "early_seconds", "max_runtime_seconds"}
-)
 
 
 def create_heartbeat(
@@ -42,12 +23,21 @@ def create_heartbeat(
     name: str,
     interval_seconds: int | None = None,
     cron: str = "",
+    on_calendar: str = "",
     timezone_name: str = "UTC",
     grace_seconds: int | None = None,
     early_seconds: int | None = None,
     max_runtime_seconds: int | None = None,
     resume_on_ping: bool = False,
     description: str = "",
+    slug: str = "",
+    ping_key_id: UUID | None = None,
+    expected_pings: int = 0,
+    expected_sources: Iterable[str] = (),
+    failure_keywords: Iterable[str] = (),
+    success_keywords: Iterable[str] = (),
+    start_keywords: Iterable[str] = (),
+    otherwise: str = Heartbeat.AS_SUCCESS,
     tags: Iterable[str] = (),
 ) -> Heartbeat:
     """Add a heartbeat. It waits for nothing until its first ping.
@@ -55,10 +45,17 @@ def create_heartbeat(
     Args:
         interval_seconds: 10 or more; this or `cron`.
         cron: five fields or @daily and the like, in `timezone_name` (IANA).
+        on_calendar: a systemd calendar expression in place of `cron`.
         grace_seconds: how long after the due time it is only late; a fifth of the period within 1 min and 1 h.
         early_seconds: a cron run this early counts for the coming slot; a tenth of the period, at most 5 min.
         max_runtime_seconds: a run that takes longer is down; no limit where None.
         resume_on_ping: a ping resumes it where it is paused.
+        slug, ping_key_id: its name below a ping key; made of `name` where only the key is given.
+        expected_pings: successes that make a run complete; as many as there are sources where 0.
+        expected_sources: names of those that must each report a success.
+        failure_keywords, success_keywords, start_keywords: what a success whose body contains one becomes, in this
+            order; case counts.
+        otherwise: what a success becomes whose body contains none: "success", "fail" or "log".
 
     Raises:
         Invalid: a value is wrong (422).
@@ -67,20 +64,29 @@ def create_heartbeat(
 
     Source: POST /api/v1/heartbeats.
     """
-    values = _cleaned(
+    values = cleaned(
         {
             "name": name,
             "description": description,
             "interval_seconds": interval_seconds,
             "cron": cron,
+            "on_calendar": on_calendar,
             "timezone": timezone_name,
             "grace_seconds": grace_seconds,
             "early_seconds": early_seconds,
             "max_runtime_seconds": max_runtime_seconds,
             "resume_on_ping": resume_on_ping,
+            "slug": slug,
+            "ping_key_id": ping_key_id,
+            "expected_pings": expected_pings,
+            "expected_sources": list(expected_sources),
+            "failure_keywords": list(failure_keywords),
+            "success_keywords": list(success_keywords),
+            "start_keywords": list(start_keywords),
+            "otherwise": otherwise,
         }
     )
-    words = _cleaned_tags(tags)
+    words = cleaned_tags(tags)
     with transaction.atomic():
         heartbeat = Heartbeat.objects.create(num=leases.next_value("heartbeats"), **values)
         heartbeat.state = HeartbeatState.objects.create(heartbeat=heartbeat, since=timezone.now())
@@ -94,7 +100,8 @@ def update_heartbeat(
 ) -> Heartbeat:
     """Change what `changes` names (the arguments of `create_heartbeat`, `timezone`, `tags`, `paused`); the rest stays.
 
-    A new schedule counts from the last ping on. Giving `cron` drops the interval and the other way round.
+    A new schedule counts from the last ping on. Giving `cron`, `on_calendar` or
+    an interval drops the others.
 
     Raises:
         NotFound: there is no such heartbeat (404).
@@ -113,8 +120,8 @@ def update_heartbeat(
                 "Somebody changed this since you read it; read it again and repeat your change."
             )
         before = _shown(heartbeat)
-        values = _merged(heartbeat, changes)
-        words = _cleaned_tags(changes["tags"]) if "tags" in changes else None
+        values = merged(heartbeat, changes)
+        words = cleaned_tags(changes["tags"]) if "tags" in changes else None
         old_words = sorted(tag.name for tag in heartbeat.tags.all()) if words is not None else []
         for key, value in values.items():
             setattr(heartbeat, key, value)
@@ -128,7 +135,9 @@ def update_heartbeat(
             heartbeat.revision += 1
             heartbeat.save()
             HeartbeatState.objects.filter(heartbeat=heartbeat).update(config_revision=heartbeat.revision)
-            if changed & _SCHEDULE and state.status not in (NEW, PAUSED) and state.deadline is not None:
+            if changed & {"expected_pings", "expected_sources"}:
+                HeartbeatWindow.objects.filter(heartbeat=heartbeat).delete()
+            if changed & SCHEDULE and state.status not in (NEW, PAUSED) and state.deadline is not None:
                 _expect(heartbeat_id, afresh=False)
             _emit("updated", heartbeat, actor, {k: before[k] for k in changed}, {k: after[k] for k in changed})
         if "paused" in changes and bool(changes["paused"]) != (state.status == PAUSED):
@@ -250,65 +259,7 @@ def _expect(heartbeat_id: UUID, *, afresh: bool) -> None:
     write_beats(beats)
 
 
-# --- values ------------------------------------------------------------------------------------------------------
-
-
-def _merged(heartbeat: Heartbeat, changes: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {key: getattr(heartbeat, key) for key in _FIELDS}
-    values.update({key: changes[key] for key in _FIELDS if key in changes})
-    if changes.get("cron") and changes.get("interval_seconds") is None:
-        values["interval_seconds"] = None
-    elif changes.get("interval_seconds") is not None and not changes.get("cron"):
-        values["cron"] = ""
-    return _cleaned(values)
-
-
-def _cleaned(values: Mapping[str, Any]) -> dict[str, Any]:
-    problems: dict[str, str] = {}
-    found = dict(values)
-    found["name"] = str(found["name"] or "").strip()
-    if not 1 <= len(found["name"]) <= 255:
-        problems["name"] = "give a name of 1 to 255 characters"
-    found["cron"] = found["cron"] or ""
-    if not is_zone(found["timezone"]):
-        problems["timezone"] = f'"{found["timezone"]}" is not an IANA time zone such as Europe/Berlin'
-    interval = found["interval_seconds"]
-    if found["cron"] and interval is not None:
-        problems["interval_seconds"] = "give either an interval or a cron expression, not both"
-    elif found["cron"]:
-        try:
-            found["cron"] = normalised(found["cron"])
-        except ValueError as error:
-            problems["cron"] = str(error)
-    elif interval is None:
-        problems["interval_seconds"] = "give an interval, or a cron expression in its place"
-    elif not INTERVAL_LEAST_S <= interval <= INTERVAL_MOST_S:
-        problems["interval_seconds"] = f"must lie in {INTERVAL_LEAST_S}..{INTERVAL_MOST_S} seconds"
-    found["kind"] = Heartbeat.CRON if found["cron"] else Heartbeat.INTERVAL
-    for key, least, most in (
-        ("grace_seconds", 0, GRACE_MOST_S), ("early_seconds", 0, 86400), ("max_runtime_seconds", 1, GRACE_MOST_S),
-    ):  # fmt: skip
-        if found[key] is not None and not least <= found[key] <= most:
-            problems[key] = f"must lie in {least}..{most} seconds"
-    if problems:
-        raise errors.Invalid(problems)
-    period = Schedule(interval, found["cron"], found["timezone"]).period_s(timezone.now())
-    if found["grace_seconds"] is None:
-        found["grace_seconds"] = default_grace_s(period)
-    if found["early_seconds"] is None:
-        found["early_seconds"] = default_early_s(period) if found["cron"] else 0
-    if found["cron"] and found["early_seconds"] >= period:
-        raise errors.Invalid({"early_seconds": f"must be shorter than the shortest period, {period} seconds"})
-    return found
-
-
-def _cleaned_tags(tags: Iterable[str]) -> list[str]:
-    words = sorted({str(tag).strip() for tag in tags})
-    if any(not 1 <= len(word) <= 64 for word in words):
-        raise errors.Invalid({"tags": "a tag has 1 to 64 characters"})
-    if len(words) > TAGS_MOST:
-        raise errors.Invalid({"tags": f"give at most {TAGS_MOST} tags"})
-    return words
+# --- parts -----------------------------------------------------------------------------------------------------------
 
 
 def _set_tags(heartbeat: Heartbeat, words: list[str]) -> None:
@@ -318,7 +269,9 @@ def _set_tags(heartbeat: Heartbeat, words: list[str]) -> None:
 
 
 def _shown(heartbeat: Heartbeat) -> dict[str, Any]:
-    return {key: getattr(heartbeat, key) for key in (*_FIELDS, "kind")}
+    shown = {key: getattr(heartbeat, key) for key in (*FIELDS, "kind")}
+    shown["ping_key_id"] = str(heartbeat.ping_key_id) if heartbeat.ping_key_id else None
+    return shown
 
 
 def _emit(

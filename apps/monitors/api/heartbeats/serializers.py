@@ -35,6 +35,12 @@ class SecondsField(serializers.Field[int, Any, int, Any]):
         return value
 
 
+def _keywords(text: str) -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.CharField(max_length=200), required=False, max_length=20, help_text=text
+    )
+
+
 class HeartbeatWriteSerializer(serializers.Serializer[Any]):
     """What people set. Either `interval_seconds` or `cron`."""
 
@@ -45,6 +51,10 @@ class HeartbeatWriteSerializer(serializers.Serializer[Any]):
         required=False, allow_blank=True, allow_null=True, max_length=128,
         help_text="Five fields, or @daily and the like.",
     )  # fmt: skip
+    on_calendar = serializers.CharField(
+        required=False, allow_blank=True, allow_null=True, max_length=128,
+        help_text="A systemd calendar in place of `cron`: `Mon..Fri *-*-* 09:00`.",
+    )  # fmt: skip
     timezone = serializers.CharField(required=False, max_length=64, help_text="IANA name; the zone of `cron`.")
     grace_seconds = SecondsField(
         required=False, allow_null=True, help_text="How long after the due time it is only late."
@@ -54,6 +64,24 @@ class HeartbeatWriteSerializer(serializers.Serializer[Any]):
     )
     max_runtime_seconds = SecondsField(required=False, allow_null=True, help_text="A run that takes longer is down.")
     resume_on_ping = serializers.BooleanField(required=False, help_text="A ping resumes it where it is paused.")
+    slug = serializers.CharField(
+        required=False, allow_blank=True, max_length=100, help_text="Its name below a ping key; made of `name` if empty."
+    )
+    ping_key_id = serializers.UUIDField(required=False, allow_null=True, help_text="The ping key it belongs to.")
+    expected_pings = serializers.IntegerField(
+        required=False, min_value=0, max_value=100, help_text="Successes that make a run complete; 0 or 1: any one."
+    )
+    expected_sources = serializers.ListField(
+        child=serializers.CharField(max_length=64), required=False, max_length=100,
+        help_text="Names of those that must each report (`?source=NAME`).",
+    )  # fmt: skip
+    failure_keywords = _keywords("A success whose body contains one is a failure.")
+    success_keywords = _keywords("A success whose body contains one, and no failure keyword, is a success.")
+    start_keywords = _keywords("A success whose body contains one, and none of the others, is a start.")
+    otherwise = serializers.ChoiceField(
+        choices=("success", "fail", "log"), required=False,
+        help_text="What a success is whose body contains no keyword.",
+    )  # fmt: skip
     tags = serializers.ListField(child=serializers.CharField(max_length=64), required=False, max_length=32)
 
 
@@ -68,7 +96,9 @@ class HeartbeatSerializer(serializers.ModelSerializer[Heartbeat]):
     """A heartbeat and how it stands."""
 
     ping_url = serializers.SerializerMethodField()
-    schedule = serializers.CharField(source="kind", help_text="interval or cron")
+    schedule = serializers.CharField(source="kind", help_text="interval, cron or calendar")
+    cron = serializers.SerializerMethodField(help_text="Five fields; empty for an interval or a calendar.")
+    on_calendar = serializers.SerializerMethodField(help_text="A systemd calendar; empty for an interval or cron.")
     tags = serializers.SerializerMethodField()
     paused = serializers.BooleanField(source="is_paused")
     status = serializers.ChoiceField(choices=STATUSES, source="state.status")
@@ -89,8 +119,10 @@ class HeartbeatSerializer(serializers.ModelSerializer[Heartbeat]):
     class Meta:
         model = Heartbeat
         fields: tuple[str, ...] = (
-            "id", "uuid", "ping_url", "name", "description", "schedule", "interval_seconds", "cron", "timezone",
-            "grace_seconds", "early_seconds", "max_runtime_seconds", "resume_on_ping", "tags", "paused", "status",
+            "id", "uuid", "ping_url", "name", "description", "schedule", "interval_seconds", "cron", "on_calendar",
+            "timezone", "grace_seconds", "early_seconds", "max_runtime_seconds", "resume_on_ping", "slug", "ping_key_id",
+            "expected_pings", "expected_sources", "failure_keywords", "success_keywords", "start_keywords", "otherwise",
+            "tags", "paused", "status",
             "status_since", "last_ping_at", "next_due_at", "deadline", "last_start_at", "open_runs", "last_duration",
             "last_duration_ms", "last_exit_code", "ping_count", "alerting", "down_since", "consecutive_failures",
             "revision", "created_at", "updated_at",
@@ -99,6 +131,14 @@ class HeartbeatSerializer(serializers.ModelSerializer[Heartbeat]):
     def get_ping_url(self, row: Heartbeat) -> str:
         """Return the address the job calls."""
         return ping_url(row)
+
+    def get_cron(self, row: Heartbeat) -> str:
+        """Return the five fields."""
+        return row.cron if row.kind == Heartbeat.CRON else ""
+
+    def get_on_calendar(self, row: Heartbeat) -> str:
+        """Return the calendar expression."""
+        return row.cron if row.kind == Heartbeat.CALENDAR else ""
 
     def get_tags(self, row: Heartbeat) -> list[str]:
         """Return the tags' names, sorted."""

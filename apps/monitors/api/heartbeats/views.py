@@ -115,6 +115,7 @@ class HeartbeatViewSet(ApiViewSet):
         heartbeat = services.create_heartbeat(
             actor=self.principal(),
             cron=values.pop("cron", None) or "",
+            on_calendar=values.pop("on_calendar", None) or "",
             timezone_name=values.pop("timezone", "UTC"),
             **values,
         )
