@@ -47,6 +47,13 @@ declare(
     fields={**CHANNEL, "reason": TEXT},
 )
 
+declare(
+    "channel.redelivered",
+    doc="Somebody had a message sent to a channel again.",
+    permission="channels:view",
+    fields={**CHANNEL, "delivery_id": ID, "message_id": TEXT},
+)
+
 declare("rule.created", doc="A notification rule was added.", permission="rules:view", fields=RULE)
 declare(
     "rule.updated", doc="A notification rule was changed.", permission="rules:view", fields={**RULE, "changed": TEXTS}

@@ -20,6 +20,8 @@ PROMISED = frozenset({
     "update.pinned", "update.unpinned", "worker.online", "worker.offline",
 })  # fmt: skip
 
+#: Facts that go to the channels they were made for (`services.direct`), never by rules or the inbox's default.
+TOLD_DIRECTLY = ("alert.step_reached", "alert.reminded")
 #: What a channel without any rule is told.
 CHANNEL_DEFAULT = ("alert.opened", "alert.escalated", "alert.resolved", "system.alert")
 #: What people are told in their inbox, rules or not.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from django.utils import timezone
 from apps.core.events.audience import may_see
 from apps.core.principals import Principal
 from apps.notifications.models import Attempt, Channel, Delivery, Notification, Rule, Webhook
+from apps.notifications.routing import Answer, FactLike, Routes, explain
 from apps.notifications.transports import transports
 
 
@@ -76,6 +77,21 @@ def delivery_statistics(destination_id: UUID, *, days: int = 30) -> dict[str, An
         "attempts": figures["attempts"],
         "average_latency_ms": None if average is None else round(average, 1),
     }
+
+
+def explain_routing(fact_like: FactLike, *, at: datetime, routes: Routes | None = None) -> list[Answer]:
+    """Return who would be told of a fact at `at`, by which rule, and why the others not. Writes nothing.
+
+    Args:
+        fact_like: an `Event`, or a `routing.MadeFact` that never happened.
+        at: decides about hours, digests and quiet hours; what the ledger got later does not count.
+        routes: other ones than those in force (`read_routes().with_rule(...)`), to try a rule.
+
+    Returns:
+        In the order in which rules are asked: a line per channel of a rule that takes the fact, one per rule that does
+        not; then channels without rules, the inbox, webhooks.
+    """
+    return explain(fact_like, at=at, routes=routes)
 
 
 def fate_of(event_seq: int) -> list[dict[str, Any]]:

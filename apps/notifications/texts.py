@@ -7,8 +7,10 @@ from typing import Any
 from django.conf import settings
 
 from apps.core.events.catalogue import catalogue
-from apps.core.models import Event
 from apps.core.registries import subjects
+from apps.notifications.routing.facts import FactLike, level_of, source_of, thing_of
+
+__all__ = ["CALMING", "LEVEL_WORDS", "Text", "level_of", "source_of", "text_of", "thing_of"]
 
 LEVEL_WORDS = {"critical": "Critical", "warning": "Warning", "info": "Notice"}
 #: Told without alarm, whatever the level of the alert was.
@@ -36,25 +38,7 @@ class Text:
         return settings.PUBLIC_URL + self.path if self.path else ""
 
 
-def level_of(event: Event) -> str:
-    """Return the level that filters see: an alert's own, else the fact's."""
-    return str(event.data.get("level") or event.level)
-
-
-def source_of(event: Event) -> str:
-    """Return the source that filters see: an alert's own, else the kind of the subject."""
-    return str(event.data.get("source") or event.subject_kind)
-
-
-def thing_of(event: Event) -> str:
-    """Return what the fact is about in the end: an alert's subject rather than the alert."""
-    kind, name = event.data.get("subject_kind"), event.data.get("subject_id")
-    if event.name.startswith("alert.") and kind and name:
-        return f"{kind}:{name}"[:200]
-    return f"{event.subject_kind}:{event.subject_id}"[:200]
-
-
-def text_of(event: Event) -> Text:
+def text_of(event: FactLike) -> Text:
     """Return the fact in words."""
     level = "info" if event.name in CALMING else level_of(event)
     if event.name.startswith("alert."):
@@ -68,7 +52,7 @@ def text_of(event: Event) -> Text:
     return Text(title=title[:255], message=message, level=level, path=_path(event.subject_kind, event.subject_id))
 
 
-def _alert(event: Event, level: str) -> tuple[str, str]:
+def _alert(event: FactLike, level: str) -> tuple[str, str]:
     data = event.data
     word = _ALERT_WORDS.get(event.name) or LEVEL_WORDS.get(level, level.capitalize())
     name = data.get("subject_name") or event.subject_name or data.get("subject_id") or event.subject_id

@@ -1,7 +1,7 @@
 """Emit: one row in the caller's transaction, one bell after its commit."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,24 @@ class Subject:
     kind: str
     id: str
     name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emission:
+    """A fact that is about to be written; fields as for `emit`."""
+
+    name: str = field(kw_only=False)
+    subject: Subject
+    actor: Principal
+    data: Mapping[str, Any] | None = None
+    level: str = "info"
+    tags: Iterable[str] = ()
+    owner_id: UUID | str | None = None
+    server_id: UUID | str | None = None
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+    note: str = ""
+    at: datetime | None = None
 
 
 def emit(
@@ -52,46 +70,64 @@ def emit(
     Raises:
         KeyError: the event is not in the catalogue. A programming error.
     """
-    declaration = catalogue[name]
-    assert declaration.kind == FACT, f"{name} is a live event"
-    payload = dict(data or {})
+    event = _event(
+        Emission(
+            name, subject=subject, actor=actor, data=data, level=level, tags=tags, owner_id=owner_id,
+            server_id=server_id, before=before, after=after, note=note, at=at,
+        )
+    )  # fmt: skip
+    event.save(force_insert=True)
+    transaction.on_commit(_ring)
+    return event
+
+
+def emit_many(emissions: Iterable[Emission]) -> list[Event]:
+    """Write many facts in the caller's transaction, in one statement for a few hundred; otherwise as `emit`."""
+    events = Event.objects.bulk_create([_event(one) for one in emissions], batch_size=500)
+    if events:
+        transaction.on_commit(_ring)
+    return events
+
+
+def _event(one: Emission) -> Event:
+    declaration = catalogue[one.name]
+    assert declaration.kind == FACT, f"{one.name} is a live event"
+    payload = dict(one.data or {})
     if settings.VALIDATE_EVENTS:
         import jsonschema
 
         jsonschema.validate(payload, declaration.schema())
     request = context.current()
     audience: dict[str, Any] = {"permission": declaration.permission}
-    if owner_id is not None:
-        audience["owner_id"] = str(owner_id)
-    if server_id is not None:
-        audience["server_id"] = str(server_id)
+    if one.owner_id is not None:
+        audience["owner_id"] = str(one.owner_id)
+    if one.server_id is not None:
+        audience["server_id"] = str(one.server_id)
     audit: dict[str, Any] = {}
     for key, value in (
-        ("before", before),
-        ("after", after),
-        ("note", note),
+        ("before", one.before),
+        ("after", one.after),
+        ("note", one.note),
         ("address", request.address),
         ("user_agent", request.user_agent[:300]),
         ("request_id", request.request_id),
     ):
         if value:
             audit[key] = dict(value) if isinstance(value, Mapping) else value
-    event = Event.objects.create(
-        name=name,
-        subject_kind=subject.kind,
-        subject_id=subject.id,
-        subject_name=subject.name[:255],
-        level=level,
-        tags=sorted(tags),
+    return Event(
+        name=one.name,
+        subject_kind=one.subject.kind,
+        subject_id=one.subject.id,
+        subject_name=one.subject.name[:255],
+        level=one.level,
+        tags=sorted(one.tags),
         audience=audience,
         data=payload,
         audit=audit,
-        actor=actor.snapshot(),
-        actor_name=actor.name[:255],
-        at=at or timezone.now(),
+        actor=one.actor.snapshot(),
+        actor_name=one.actor.name[:255],
+        at=one.at or timezone.now(),
     )
-    transaction.on_commit(_ring)
-    return event
 
 
 def _ring() -> None:

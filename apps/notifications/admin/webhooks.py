@@ -187,7 +187,7 @@ class WebhookAdmin(ConsoleAdmin):
             raise Http404("There is no such delivery of this webhook.") from error
         if request.method == "POST":
             try:
-                services.redeliver(actor=actor, webhook=row, delivery=delivery)
+                services.redeliver(actor=actor, delivery=delivery)
             except DomainError as error:
                 messages.error(request, str(error))
             else:

@@ -153,5 +153,5 @@ class DeliveryViewSet(ApiViewSet):
         responses={202: DeliverySerializer},
     )
     def redeliver(self, request: Request, id: str, delivery_id: str) -> Response:
-        again = services.redeliver(actor=self.principal(), webhook=self.webhook(), delivery=self.get_object())
+        again = services.redeliver(actor=self.principal(), delivery=self.get_object())
         return Response(self.get_serializer(again).data, status=202)

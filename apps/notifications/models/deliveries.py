@@ -14,7 +14,7 @@ class Delivery(models.Model):
 
     `id` follows the order of routing; messages of one `lane` (destination and subject) leave in that order, each after
     the former has arrived or was given up. `next_attempt_at` is null once nothing more will be tried, which makes the
-    open ones a small index. A running attempt is a lease, not a state: a killed worker leaves nothing to repair.
+    open ones a small index. What is `held` is told in a summary, the delivery that `bundle` names. A running attempt is a lease, not a state: a killed worker leaves nothing to repair.
     """
 
     class Kind(models.TextChoices):
@@ -31,6 +31,14 @@ class Delivery(models.Model):
         DELIVERED = "delivered", "Delivered"
         FAILED = "failed", "Failed"
         SUPPRESSED = "suppressed", "Suppressed"
+        BUNDLED = "bundled", "Told in a summary"
+
+    class Wait(models.TextChoices):
+        """What a held message waits for."""
+
+        QUIET = "quiet", "the end of quiet hours"
+        DIGEST = "digest", "the next digest"
+        LIMIT = "limit", "room under the channel's limit"
 
     id = models.BigAutoField(primary_key=True)
     uid = models.UUIDField(unique=True, default=new_id, editable=False)
@@ -50,7 +58,10 @@ class Delivery(models.Model):
     rule_id = models.UUIDField(null=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     reason = models.CharField(max_length=300, blank=True)
-    held = models.BooleanField(default=False)  # waits for the end of quiet hours
+    held = models.BooleanField(default=False)  # waits to be told, with others, in a summary
+    waits_for = models.CharField(max_length=8, choices=Wait.choices, blank=True)
+    bundle = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="parts")
+    in_place_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="stand_ins")
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, default=timezone.now)
     lease_owner = models.CharField(max_length=128, blank=True)
@@ -68,6 +79,9 @@ class Delivery(models.Model):
             models.Index(fields=["destination_id", "thing", "event_at"], name="delivery_throttle"),
             models.Index(fields=["created_at"], name="delivery_age"),
             models.Index(fields=["event_seq"], name="delivery_of_fact"),
+            models.Index(fields=["next_attempt_at"], name="delivery_held", condition=Q(held=True)),
+            models.Index(fields=["destination_id", "created_at"], name="delivery_of_destination_at"),
+            models.Index(fields=["state", "-id"], name="delivery_by_state"),
         ]
 
     def __str__(self) -> str:

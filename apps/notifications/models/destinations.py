@@ -20,6 +20,14 @@ class Channel(EditableModel):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="notification_channels"
     )
+    fallback = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="stands_in_for")
+    most_messages = models.PositiveIntegerField(default=0)  # in `most_per_s`; 0: as many as there are
+    most_per_s = models.PositiveIntegerField(default=300)
+    quiet_hours = models.JSONField(null=True, blank=True)
+    digest = models.JSONField(null=True, blank=True)  # null: each message at once; see digests.py
+    title_template = models.TextField(blank=True)
+    body_template = models.TextField(blank=True)
+    template_error = models.CharField(max_length=300, blank=True)  # why the default text is sent instead
 
     class Meta:
         ordering = ["name"]
@@ -66,6 +74,7 @@ class DestinationState(models.Model):
     last_delivered_at = models.DateTimeField(null=True)
     last_status_code = models.PositiveSmallIntegerField(null=True)
     last_error = models.CharField(max_length=500, blank=True)
+    retry_at = models.DateTimeField(null=True)  # the other side asked for rest until then
 
     class Meta:
         abstract = True

@@ -9,22 +9,34 @@ from apps.notifications.models.destinations import Channel
 
 
 class Rule(EditableModel):
-    """Facts that match go to the channels. An empty filter lets everything through."""
+    """Facts that match go to the channels. An empty filter lets everything through.
+
+    Rules are asked by `order`, then by name; behind one that matches and says `stop` no other is asked.
+    """
 
     name = models.CharField(max_length=100)
+    order = models.PositiveIntegerField(default=100)
+    stop = models.BooleanField(default=False)
     events = models.JSONField(default=list)
     levels = models.JSONField(default=list)
     sources = models.JSONField(default=list)
     tags = models.JSONField(default=list)
+    subjects = models.JSONField(default=list)  # patterns such as "web-*", of the name, the id or "kind:id"
+    servers = models.JSONField(default=list)  # ids
+    hours = models.JSONField(null=True, blank=True)  # the rule counts in these alone; see quiet.py
     channels = models.ManyToManyField(Channel, related_name="rules", blank=True)
     inbox = models.BooleanField(default=True)  # also tell people in their inbox
     enabled = models.BooleanField(default=True)
     throttle_s = models.PositiveIntegerField(default=0)
     quiet_hours = models.JSONField(null=True, blank=True)
     escalate_after_s = models.PositiveIntegerField(null=True, blank=True)
+    digest = models.JSONField(null=True, blank=True)
+    title_template = models.TextField(blank=True)
+    body_template = models.TextField(blank=True)
+    template_error = models.CharField(max_length=300, blank=True)
 
     class Meta:
-        ordering = ["name", "id"]
+        ordering = ["order", "name", "id"]
 
     def __str__(self) -> str:
         return self.name

@@ -1,6 +1,5 @@
 """The ledger: queue a delivery, settle it, send it again."""
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -13,19 +12,15 @@ from django.utils import timezone
 from apps.core import bell
 from apps.core.errors import Conflict
 from apps.core.events import Subject, emit
-from apps.core.models import Event
+from apps.core.ids import new_id
 from apps.core.principals import Principal
-from apps.notifications.models import Delivery, Webhook
+from apps.notifications.models import Channel, Delivery, Webhook
+from apps.notifications.routing.facts import FactLike, lane_of
 from apps.notifications.states import DELIVERY
 from apps.notifications.texts import text_of, thing_of
 
 
-def lane_of(destination_id: UUID, subject_kind: str, subject_id: str) -> str:
-    """Return the name of the queue in which messages to one destination about one subject keep their order."""
-    return hashlib.blake2b(f"{destination_id}|{subject_kind}|{subject_id}".encode(), digest_size=16).hexdigest()
-
-
-def payload_of(fact: Event) -> dict[str, Any]:
+def payload_of(fact: FactLike) -> dict[str, Any]:
     """Return a fact as programs get it. Source: Standard Webhooks, "payload structure"."""
     return {
         "type": fact.name,
@@ -40,7 +35,7 @@ def payload_of(fact: Event) -> dict[str, Any]:
     }
 
 
-def payload_for_people(fact: Event, *, prefix: str = "") -> dict[str, Any]:
+def payload_for_people(fact: FactLike, *, prefix: str = "") -> dict[str, Any]:
     """Return a fact as channels get it: the payload of programs with title, message and link."""
     text = text_of(fact)
     words = {"title": f"{prefix}{text.title}", "message": text.message, "url": text.url}
@@ -50,20 +45,22 @@ def payload_for_people(fact: Event, *, prefix: str = "") -> dict[str, Any]:
 def new_delivery(
     kind: str,
     destination_id: UUID,
-    fact: Event,
+    fact: FactLike,
     payload: Mapping[str, Any],
     *,
     rule_id: UUID | None = None,
     suppressed: str = "",
-    hold_until: datetime | None = None,
+    held: tuple[str, datetime, str] | None = None,
     message_id: str = "",
+    reason: str = "",
 ) -> Delivery:
     """Return a delivery that is not saved yet.
 
     Args:
         suppressed: why it is kept in the ledger but never sent.
-        hold_until: end of the quiet hours it waits for.
+        held: what it waits for, until when, and that in a sentence.
         message_id: of its own where it repeats an older fact; else the fact's.
+        reason: why it is sent at all, where that is not plain.
     """
     delivery = Delivery(
         kind=kind,
@@ -77,17 +74,36 @@ def new_delivery(
         subject_id=fact.subject_id,
         subject_name=fact.subject_name,
         thing=thing_of(fact),
-        audience=fact.audience,
+        audience=dict(fact.audience),
         payload=dict(payload),
         rule_id=rule_id,
+        reason=reason[:300],
     )
     if suppressed:
         delivery.state, delivery.reason = Delivery.State.SUPPRESSED, suppressed[:300]
         delivery.next_attempt_at, delivery.settled_at = None, timezone.now()
-    elif hold_until:
-        delivery.held, delivery.next_attempt_at = True, hold_until
-        delivery.reason = f"Waits for the end of the quiet hours, {hold_until:%Y-%m-%d %H:%M %Z}."
+    elif held:
+        delivery.held, delivery.waits_for, delivery.next_attempt_at = True, held[0], held[1]
+        delivery.reason = held[2][:300]
     return delivery
+
+
+#: What a repeat of a delivery takes over from it.
+REPEATED = (
+    "message_id", "event_name", "event_seq", "event_at", "subject_kind", "subject_id", "subject_name", "thing",
+    "audience", "payload", "rule_id",
+)  # fmt: skip
+
+
+def repeat_of(delivery: Delivery, destination_id: UUID, *, lane: str, reason: str) -> Delivery:
+    """Return the same message once more, not saved yet; it keeps its id."""
+    return Delivery(
+        kind=delivery.kind,
+        destination_id=destination_id,
+        lane=lane,
+        reason=reason[:300],
+        **{name: getattr(delivery, name) for name in REPEATED},
+    )
 
 
 def settle(delivery: Delivery, state: str, *, reason: str = "", at: datetime | None = None) -> None:
@@ -125,41 +141,39 @@ def ring_after_commit() -> None:
     transaction.on_commit(lambda: bell.ring(bell.WORK))
 
 
-def redeliver(*, actor: Principal, webhook: Webhook, delivery: Delivery) -> Delivery:
-    """Queue the same message once more, with the same `webhook-id`.
+def redeliver(*, actor: Principal, delivery: Delivery) -> Delivery:
+    """Queue the same message once more, with the same id, whatever rules, quiet hours and limits say.
 
     Raises:
-        Conflict: it has not come to its end yet, or the webhook is disabled (409).
+        Conflict: it has not come to its end yet, it can't be repeated, or its destination is disabled or gone (409).
 
     Emits:
-        webhook.redelivered
+        webhook.redelivered or channel.redelivered
     """
     if delivery.state == Delivery.State.PENDING:
         raise Conflict("This delivery is still being tried; wait for its end.", code="wrong_state")
-    if not webhook.enabled:
-        raise Conflict("This webhook is disabled; enable it first.", code="wrong_state")
-    again = Delivery(
-        reason="Redelivered by hand.",
-        **{
-            name: getattr(delivery, name)
-            for name in (
-                "kind", "destination_id", "lane", "message_id", "event_name", "event_seq", "event_at", "subject_kind",
-                "subject_id", "subject_name", "thing", "audience", "payload", "rule_id",
-            )
-        },
-    )  # fmt: skip
+    row: Webhook | Channel | None = None
+    if delivery.kind == Delivery.Kind.WEBHOOK:
+        row = Webhook.objects.filter(id=delivery.destination_id).first()
+    elif delivery.kind == Delivery.Kind.CHANNEL:
+        row = Channel.objects.filter(id=delivery.destination_id).first()
+    if row is None:
+        raise Conflict("There is nobody any more to send this to.", code="wrong_state")
+    if not row.enabled:
+        raise Conflict(f"This {delivery.kind} is disabled; enable it first.", code="wrong_state")
+    if not delivery.payload:
+        raise Conflict("This message was kept without its content; it can't be sent again.", code="wrong_state")
+    # A queue of its own: it neither waits for what is under way about the same subject nor holds it up.
+    again = repeat_of(delivery, row.id, lane=lane_of(row.id, "again", str(new_id())), reason="Sent again by hand.")
+    facts = {"delivery_id": str(again.uid), "message_id": again.message_id, "name": row.name}
+    own = {"type": row.type} if isinstance(row, Channel) else {}
     with transaction.atomic():
         again.save(force_insert=True)
         emit(
-            "webhook.redelivered",
-            subject=Subject("webhook", str(webhook.id), webhook.name),
+            f"{delivery.kind}.redelivered",
+            subject=Subject(delivery.kind, str(row.id), row.name),
             actor=actor,
-            data={
-                "webhook_id": str(webhook.id),
-                "name": webhook.name,
-                "delivery_id": str(again.uid),
-                "message_id": again.message_id,
-            },
+            data={**facts, **own, f"{delivery.kind}_id": str(row.id)},
         )
         ring_after_commit()
     return again

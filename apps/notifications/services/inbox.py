@@ -1,6 +1,6 @@
 """The inbox: deliver into it, read it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,47 +9,55 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.core.errors import NotFound
-from apps.core.events import Subject, emit, publish_live
+from apps.core.events import Emission, Subject, emit_many, publish_live
 from apps.core.models import Event
 from apps.core.principals import Principal, system
 from apps.notifications.models import Notification
 from apps.notifications.texts import text_of
 
 
-def put_into_inboxes(fact: Event, users: Iterable[User]) -> list[Notification]:
-    """Tell each user of a fact once. Call it in the reader's transaction.
+def put_into_inboxes(told: Sequence[tuple[Event, Iterable[User]]]) -> list[Notification]:
+    """Tell users of facts, each of each once. Call it in the reader's transaction.
 
     Emits:
         notification, per user and seen by that user alone.
     """
-    text = text_of(fact)
-    known = set(Notification.objects.filter(event_uid=fact.uid).values_list("user_id", flat=True))
-    rows = [
-        Notification(
-            user=user,
-            event_uid=fact.uid,
-            event_name=fact.name,
-            level=text.level[:16],
-            title=text.title,
-            message=text.message,
-            subject_kind=fact.subject_kind,
-            subject_id=fact.subject_id,
-            subject_name=fact.subject_name,
-            url=text.path[:300],
-        )
-        for user in users
-        if user.id not in known
-    ]
+    if not told:
+        return []
+    facts = [fact.uid for fact, _ in told]
+    known = set(Notification.objects.filter(event_uid__in=facts).values_list("user_id", "event_uid"))
+    rows: list[Notification] = []
+    for fact, users in told:
+        text = text_of(fact)
+        rows += [
+            Notification(
+                user=user,
+                event_uid=fact.uid,
+                event_name=fact.name,
+                level=text.level[:16],
+                title=text.title,
+                message=text.message,
+                subject_kind=fact.subject_kind,
+                subject_id=fact.subject_id,
+                subject_name=fact.subject_name,
+                url=text.path[:300],
+            )
+            for user in users
+            if (user.id, fact.uid) not in known
+        ]
     Notification.objects.bulk_create(rows)
-    for row in rows:
-        emit(
+    actor = system("notifications")
+    emit_many(
+        Emission(
             "notification",
             subject=Subject("notification", str(row.id), row.title),
-            actor=system("notifications"),
+            actor=actor,
             data=payload_of(row),
             level=row.level,
             owner_id=row.user_id,
         )
+        for row in rows
+    )
     return rows
 
 

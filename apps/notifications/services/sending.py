@@ -72,9 +72,11 @@ def webhook_config(webhook: Webhook) -> dict[str, Any]:
 
 
 def due_deliveries(now: datetime) -> QuerySet[Delivery]:
-    """Return what may be tried now: due, and nothing before it in its lane is open."""
-    earlier = Delivery.objects.filter(lane=OuterRef("lane"), id__lt=OuterRef("id"), next_attempt_at__isnull=False)
-    return Delivery.objects.filter(~Exists(earlier), next_attempt_at__lte=now)
+    """Return what may be tried now: due, and nothing before it in its lane is under way, alone or in a summary."""
+    same = Delivery.objects.filter(lane=OuterRef("lane"), id__lt=OuterRef("id"))
+    earlier = same.filter(next_attempt_at__isnull=False, held=False)
+    in_summary = same.filter(state=Delivery.State.BUNDLED, bundle__next_attempt_at__isnull=False)
+    return Delivery.objects.filter(~Exists(earlier), ~Exists(in_summary), held=False, next_attempt_at__lte=now)
 
 
 def claim_due(limit: int) -> list[Job]:

@@ -89,6 +89,10 @@ class Transport(ABC):
     kind: ClassVar[str]
     label: ClassVar[str]
     fields: ClassVar[tuple[Field, ...]]
+    #: False where each alert is opened and closed by itself on the other side, so that a summary means nothing there.
+    takes_summaries: ClassVar[bool] = True
+    #: What people should know who choose it; shown in forms, API and docs.
+    note: ClassVar[str] = ""
 
     def clean(self, config: Mapping[str, Any]) -> None:  # noqa: B027  not every transport has more to check
         """Check what the single fields can't; raise Invalid with `config.<field>`."""
