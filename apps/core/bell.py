@@ -1,7 +1,8 @@
 """The bell: Redis tells other processes to look at the database. Nothing waits for it, nothing depends on it.
 
 `ring` and `publish_live` only put a message into a queue of this process; one daemon thread sends. Where Redis is away
-the messages are dropped and listeners fall back to polling once a second.
+the messages are dropped and listeners fall back to polling once a second. Live events are sent only while somebody
+follows them, in this process or in another one.
 """
 
 import json
@@ -23,10 +24,13 @@ FACTS = "facts"  # facts were numbered
 WORK = "work"  # deliveries or due rows wait
 SETTINGS = "settings"  # a runtime setting, a right or a session changed
 LIVE = "live"  # a batch of live events
+FOLLOWED = "followed"  # a process began to follow live events
+_ASK = "ask"  # to the sender alone: does another process follow?
 
 Callback = Callable[[str, Any], None]
 
 LIVE_BATCH_S = 0.25
+ASK_EVERY_S = 1.0
 _BACKOFF_S = 1.0
 
 
@@ -37,7 +41,10 @@ class _Bell:
         self._lock = threading.Lock()
         self._sender: threading.Thread | None = None
         self._listener: threading.Thread | None = None
+        self._live_listener: threading.Thread | None = None
         self._away_until = 0.0
+        self._asked_at = 0.0
+        self._is_followed_elsewhere = True  # until the first answer
         self.connected = False
 
     # --- sending -------------------------------------------------------------------------------------------------
@@ -70,6 +77,8 @@ class _Bell:
                     channel, payload = self._queue.get_nowait()
             except queue.Empty:
                 pass
+            if rung.pop(_ASK, None):
+                self._ask(client)
             for name, payload in rung.items():
                 self._local(name, payload)
                 self._publish(client, name, payload)
@@ -86,6 +95,27 @@ class _Bell:
         except redis.RedisError:
             self._away_until = time.monotonic() + _BACKOFF_S
 
+    def is_followed(self) -> bool:
+        """Return whether live events have a reader; costs nothing, and is at most about a second old."""
+        if self._callbacks.get(LIVE):
+            return True
+        now = time.monotonic()
+        if now - self._asked_at > ASK_EVERY_S:
+            self._asked_at = now
+            self.send(_ASK, True)
+        return self._is_followed_elsewhere
+
+    def _ask(self, client: "redis.Redis") -> None:
+        if time.monotonic() < self._away_until:
+            self._is_followed_elsewhere = False
+            return
+        try:
+            ((_, count),) = client.pubsub_numsub(_channel(LIVE))
+            self._is_followed_elsewhere = count > 0
+        except redis.RedisError:
+            self._is_followed_elsewhere = False
+            self._away_until = time.monotonic() + _BACKOFF_S
+
     def _local(self, channel: str, payload: Any) -> None:
         for callback in list(self._callbacks.get(channel, ())):
             try:
@@ -99,6 +129,11 @@ class _Bell:
         """Call `callback(channel, payload)` from the bell's threads on every ring, of this process and of others."""
         with self._lock:
             self._callbacks[channel].append(callback)
+            if channel == LIVE:
+                if self._live_listener is None:
+                    self._live_listener = threading.Thread(target=self._follow, name="bell-live", daemon=True)
+                    self._live_listener.start()
+                return
             if self._listener is None or not self._listener.is_alive():
                 self._listener = threading.Thread(target=self._listen_forever, name="bell-listener", daemon=True)
                 self._listener.start()
@@ -114,19 +149,48 @@ class _Bell:
             try:
                 client = _client(socket_timeout=None)
                 pubsub = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-                pubsub.subscribe(*(_channel(name) for name in (EVENTS, FACTS, WORK, SETTINGS, LIVE)))
+                pubsub.subscribe(*(_channel(name) for name in (EVENTS, FACTS, WORK, SETTINGS, FOLLOWED)))
                 self.connected = True
                 for name in (EVENTS, FACTS, WORK, SETTINGS):  # what was rung while the line was down
                     self._local(name, None)
                 for message in pubsub.listen():
                     origin, payload = json.loads(message["data"])
-                    if origin != _ORIGIN:
-                        self._local(message["channel"].decode().rpartition(":")[2], payload)
+                    if origin == _ORIGIN:
+                        continue
+                    name = message["channel"].decode().rpartition(":")[2]
+                    if name == FOLLOWED:
+                        self._is_followed_elsewhere = True
+                    self._local(name, payload)
             except (redis.RedisError, OSError):
                 pass
             except Exception:
                 log.exception("the bell's listener failed")
             self.connected = False
+            time.sleep(_BACKOFF_S)
+
+    def _follow(self) -> None:
+        # A line of its own, held only while somebody here follows: its number of readers is what senders ask for.
+        while True:
+            try:
+                with _client(socket_timeout=None).pubsub(ignore_subscribe_messages=True) as pubsub:  # type: ignore[no-untyped-call]
+                    pubsub.subscribe(_channel(LIVE))
+                    pubsub.get_message(timeout=1.0)  # the line stands: from here on nothing is missed
+                    self.send(FOLLOWED)
+                    while self._callbacks[LIVE]:
+                        message = pubsub.get_message(timeout=1.0)
+                        if message is None:
+                            continue
+                        origin, batch = json.loads(message["data"])
+                        if origin != _ORIGIN:
+                            self._local(LIVE, batch)
+            except (redis.RedisError, OSError):
+                pass
+            except Exception:
+                log.exception("the bell's live listener failed")
+            with self._lock:
+                if not self._callbacks[LIVE]:
+                    self._live_listener = None
+                    return
             time.sleep(_BACKOFF_S)
 
 
@@ -156,6 +220,11 @@ def _client(socket_timeout: float | None = 0.1) -> "redis.Redis":
 def ring(name: str, payload: Any = None) -> None:
     """Ring: somebody should look at the database. Returns at once."""
     _bell.send(name, payload)
+
+
+def live_is_followed() -> bool:
+    """Return whether anybody follows live events; who has a payload to make for them asks first."""
+    return _bell.is_followed()
 
 
 def publish_live(message: dict[str, Any]) -> None:

@@ -68,16 +68,15 @@ class Hub:
         loop = asyncio.get_running_loop()
         if self._loop is loop and any(not task.done() for task in self._tasks):
             return
+        bell.unlisten(bell.LIVE, self._on_live)
         self._loop, self._wake, self.followers, self._joining = loop, asyncio.Event(), set(), asyncio.Lock()
         self.cursor = await _in_thread(last_seq)()
         bell.listen(bell.FACTS, self._on_facts)
-        bell.listen(bell.LIVE, self._on_live)
         self._tasks = [loop.create_task(self._pump_facts()), loop.create_task(self._watch_rights())]
 
     async def stop(self) -> None:
         """End the pumps and every follower."""
         bell.unlisten(bell.FACTS, self._on_facts)
-        bell.unlisten(bell.LIVE, self._on_live)
         for follower in list(self.followers):
             follower.end(1012, "the server restarts")
         for task in self._tasks:
@@ -95,11 +94,16 @@ class Hub:
             if not self.followers:  # nobody listened: what happened meanwhile is nobody's news
                 self.cursor = await _in_thread(last_seq)()
             follower.position = self.cursor
+            if not self.followers:
+                bell.listen(bell.LIVE, self._on_live)
             self.followers.add(follower)
 
     def remove(self, follower: Follower) -> None:
         """Forget a follower."""
-        self.followers.discard(follower)
+        if follower in self.followers:
+            self.followers.discard(follower)
+            if not self.followers:
+                bell.unlisten(bell.LIVE, self._on_live)
 
     async def replay(self, follower: Follower, after: int) -> tuple[str, int]:
         """Send `follower` what it missed after `after`; it gets each fact once, in order, also those that come

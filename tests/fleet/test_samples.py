@@ -315,6 +315,7 @@ def test_live_events_carry_the_figures_and_the_snapshot_while_followed(
     from apps.core.events import catalogue
 
     sent: list[dict[str, object]] = []
+    monkeypatch.setattr(bell, "live_is_followed", lambda: True)
     monkeypatch.setattr(bell, "publish_live", sent.append)
     server = make_server()
     with django_capture_on_commit_callbacks(execute=True):

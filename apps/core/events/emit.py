@@ -143,9 +143,11 @@ def publish_live(
     server_id: UUID | str | None = None,
     at: datetime | None = None,
 ) -> None:
-    """Publish a live event: batched for 250 ms, no row, not replayed, lost where nobody listens."""
+    """Publish a live event: batched for 250 ms, no row, not replayed, dropped where nobody follows."""
     declaration = catalogue[name]
     assert declaration.kind == LIVE, f"{name} is a fact"
+    if not bell.live_is_followed():
+        return
     bell.publish_live(
         {
             "event": name,
