@@ -1,11 +1,10 @@
 """Who asks, from where: facts of the current request that events and logs carry."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class RequestContext:
+class RequestContext(NamedTuple):
     """Facts of one request. `address` is the client's, behind trusted proxies too."""
 
     request_id: str = ""

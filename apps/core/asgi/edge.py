@@ -157,12 +157,15 @@ class Edge:
                 status = 101
             await send(message)
 
-        refusal = await self._refusal(path, headers, address)
+        kept = self._gates.get(address)
+        is_allowed = kept[0] if kept and began - kept[1] <= GATE_KEPT_S else await self._ask_gates(address, began)
+        limit = self._limit(path)
+        refusal = self._refusal(headers, is_allowed, limit)
         try:
             if refusal:
                 await self._refuse(scope, receive, send_on, *refusal)
             else:
-                limited = _Limited(receive, self._limit(path)) if scope["type"] == "http" else None
+                limited = _Limited(receive, limit) if scope["type"] == "http" else None
                 await self.app(scope, limited or receive, send_on)
         except _BodyTooLarge as error:
             if not status:
@@ -171,17 +174,16 @@ class Edge:
             if not path.startswith(("/ping/", "/static/")):
                 self._log(scope, path, status, began, facts)
 
-    async def _refusal(
-        self, path: str, headers: Mapping[bytes, bytes], address: str
-    ) -> tuple[int, dict[str, Any]] | None:
+    @staticmethod
+    def _refusal(headers: Mapping[bytes, bytes], is_allowed: bool, limit: int) -> tuple[int, dict[str, Any]] | None:
         host = headers.get(b"host", b"").decode("latin-1")
         if host and not _host_is_allowed(host, tuple(settings.ALLOWED_HOSTS)):
             return 400, body_of("This host name is not one of ours; add it to ALLOWED_HOSTS.", "bad_host")
-        if not await self._address_allowed(address):
+        if not is_allowed:
             return 403, body_of("This address is not allowed.", "address_blocked")
         length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length) > self._limit(path):
-            return 413, body_of(f"The body is over the limit of {self._limit(path)} bytes.", "too_large")
+        if length.isdigit() and int(length) > limit:
+            return 413, body_of(f"The body is over the limit of {limit} bytes.", "too_large")
         return None
 
     @staticmethod
@@ -191,15 +193,12 @@ class Edge:
                 return limit
         return BODY_LIMIT
 
-    async def _address_allowed(self, address: str) -> bool:
-        now = time.monotonic()
-        kept = self._gates.get(address)
-        if kept is None or now - kept[1] > GATE_KEPT_S:
-            if len(self._gates) > 10_000:
-                self._gates.clear()
-            kept = (await sync_to_async(_ask_gates, thread_sensitive=False)(address), now)
-            self._gates[address] = kept
-        return kept[0]
+    async def _ask_gates(self, address: str, now: float) -> bool:
+        if len(self._gates) > 10_000:
+            self._gates.clear()
+        is_allowed: bool = await sync_to_async(_ask_gates, thread_sensitive=False)(address)
+        self._gates[address] = (is_allowed, now)
+        return is_allowed
 
     @staticmethod
     async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, body: dict[str, Any]) -> None:
