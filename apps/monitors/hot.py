@@ -96,10 +96,11 @@ class PingApplication:
             ping.body = await _read_body(receive)
         if len(self._waiting) >= WAITING_MOST:
             raise Unavailable("Too many pings wait for the disk; send it again.")
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((ping, future))
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.get_running_loop().create_task(self._write_all())
+            self._writing = loop.create_task(self._write_all())
         return await future
 
     async def _write_all(self) -> None:

@@ -1,6 +1,7 @@
 """The addresses that jobs call: parsing a path and a query into a ping. Shared by both ways in."""
 
 import re
+from functools import lru_cache
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -20,11 +21,16 @@ def parse(path: str, query: bytes) -> PingRequest:
         NotFound: no address of a heartbeat (404).
         DomainError: a signal or run id that is none (400).
     """
+    uuid, kind, exit_code = _address(path)
+    return PingRequest(uuid, kind, exit_code, rid=_run_id(query) if query else None)
+
+
+@lru_cache(8192)  # jobs call the same address again and again
+def _address(path: str) -> tuple[UUID, str, int | None]:
     match = _PATH.match(path)
     if match is None or not _UUID.match(match[1]):
         raise NotFound("There is no such heartbeat.")
-    kind, exit_code = _signal(match[2])
-    return PingRequest(UUID(match[1]), kind, exit_code, rid=_run_id(query) if query else None)
+    return UUID(match[1]), *_signal(match[2])
 
 
 def _signal(word: str | None) -> tuple[str, int | None]:

@@ -46,7 +46,8 @@ def make_beat(schedule: Schedule, **values: Any) -> Beat:
     """Return a heartbeat in memory that never pinged."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     fields: dict[str, Any] = {
-        "id": UUID(int=1), "num": 1, "name": "backup", "schedule": schedule, "grace_seconds": 300, "early_seconds": 0,
+        "uuid": UUID(int=2), "key": UUID(int=1),
+        "num": 1, "name": "backup", "schedule": schedule, "grace_seconds": 300, "early_seconds": 0,
         "max_runtime_seconds": None, "resume_on_ping": False, "revision": 1, "config_revision": 1, "status": NEW,
         "since": start, "last_ping_at": None, "next_due_at": None, "deadline": None, "run_deadline": None,
         "wake_at": None, "last_start_at": None, "open_runs": 0, "last_duration_ms": None, "ping_count": 0,

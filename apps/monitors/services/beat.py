@@ -69,9 +69,14 @@ class Fact:
 
 @dataclass(slots=True)
 class Beat:
-    """A heartbeat's configuration and state while they are worked on; the state's fields are named as its columns."""
+    """A heartbeat's configuration and state while they are worked on; the state's fields are named as its columns.
 
-    id: UUID
+    Args:
+        uuid, key: of its address and of its row, as the database gives them; most pings need neither as a UUID.
+    """
+
+    uuid: Any
+    key: Any
     num: int
     name: str
     schedule: Schedule
@@ -108,6 +113,12 @@ class Beat:
     closed: list[OpenRun] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     days: list[tuple[int, int, int, int]] = field(default_factory=list)  # finished: day, ok, failed, missed
+    as_read: tuple[Any, ...] = ()  # the columns that few pings change, to see whether they must be written
+
+    @property
+    def id(self) -> UUID:
+        """Return the heartbeat's id."""
+        return self.key if isinstance(self.key, UUID) else UUID(self.key)
 
     # --- pings ---------------------------------------------------------------------------------------------------
 

@@ -251,7 +251,7 @@ def _resume(state: HeartbeatState, actor: Principal) -> None:
 def _expect(heartbeat_id: UUID, *, afresh: bool) -> None:
     """Compute due time and deadline again: from now on, or by a changed schedule from the last ping on."""
     now = timezone.now()
-    beats = [beat for _, beat in read_beats("h.id", [heartbeat_id])]
+    beats = read_beats("h.id", [heartbeat_id])
     for beat in beats:
         beat.expect_afresh(now if afresh or beat.last_ping_at is None else beat.last_ping_at)
         if beat.deadline is not None and beat.deadline <= now:

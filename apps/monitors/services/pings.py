@@ -19,6 +19,7 @@ from django.db import connection, transaction
 
 from apps.core import disk, runtime_settings
 from apps.core.api.throttling import windows
+from apps.core.bell import live_is_followed
 from apps.core.events import Subject, emit, publish_live
 from apps.core.models import Tag
 from apps.core.principals import system
@@ -77,24 +78,20 @@ class Answer:
 
 ACCEPTED, UNKNOWN = Answer(200), Answer(404)
 
-_BEAT_COLUMNS = (
-    "config_revision", "status", "since", "last_ping_at", "next_due_at", "deadline", "run_deadline", "wake_at",
-    "last_start_at", "open_runs", "last_duration_ms", "ping_count", "last_exit_code", "alerting", "down_since",
-    "missed_until", "consecutive_failures", "log_minute", "log_count", "day", "day_ok", "day_failed", "day_missed",
+_TIMES = ("since", "last_ping_at", "next_due_at", "deadline", "run_deadline", "wake_at", "last_start_at",
+          "down_since", "missed_until")  # fmt: skip
+_PLAIN = (
+    "config_revision", "status", "open_runs", "last_duration_ms", "ping_count", "last_exit_code", "alerting",
+    "consecutive_failures", "log_minute", "log_count", "day", "day_ok", "day_failed", "day_missed",
 )  # fmt: skip
-_TIMES = frozenset({"since", "last_ping_at", "next_due_at", "deadline", "run_deadline", "wake_at", "last_start_at",
-                    "down_since", "missed_until"})  # fmt: skip
-_IS_TIME = tuple(name in _TIMES for name in _BEAT_COLUMNS)
 _CONFIG_COLUMNS = (
     "uuid", "id", "num", "name", "interval_seconds", "cron", "timezone", "grace_seconds", "early_seconds",
     "max_runtime_seconds", "resume_on_ping", "revision",
 )  # fmt: skip
-_SELECT = (
-    f"SELECT {', '.join(f'h.{name}' for name in _CONFIG_COLUMNS)}, {', '.join(f's.{name}' for name in _BEAT_COLUMNS)} "
-    f"FROM {Heartbeat._meta.db_table} h JOIN {HeartbeatState._meta.db_table} s ON s.heartbeat_id = h.id "
-)
-_WRITTEN = _BEAT_COLUMNS[1:]
-_written_values = attrgetter(*_WRITTEN, "id")
+# What a plain success changes, and what it leaves alone: most pings write the first group only.
+_USUAL = ("last_ping_at", "next_due_at", "deadline", "wake_at", "ping_count", "log_minute", "log_count", "day_ok")
+_RARE = tuple(name for name in (*_TIMES, *_PLAIN[1:]) if name not in _USUAL)
+_usual_values, _rare_values = attrgetter(*_USUAL), attrgetter(*_RARE)
 _PING_COLUMNS = ("num", "at", "n", "kind", "exit_code", "method", "remote_addr", "user_agent", "rid", "body")
 _RUN_COLUMNS = ("num", "at", "n", "rid", "finished_at", "end_n", "duration_ms", "exit_code", "result")
 _RUN_END = ("finished_at", "end_n", "duration_ms", "exit_code", "result")
@@ -111,14 +108,14 @@ def accept_pings(batch: Sequence[PingRequest]) -> list[Answer]:
     assert len(batch) <= BATCH_MOST
     unknown: list[int] = []
     with transaction.atomic():
-        beats = read_beats("h.uuid", {ping.uuid for ping in batch})
-        by_uuid = dict(beats)
+        keys = bulk.all_to_database([ping.uuid for ping in batch])
+        by_key = {beat.uuid: beat for beat in read_beats("h.uuid", set(keys))}
         answers = [ACCEPTED] * len(batch)
         logged: list[tuple[object, ...]] = []
         last: dict[int, tuple[Beat, PingRequest, datetime]] = {}
         may_log = disk.telemetry_allowed()  # the state is kept when the disk is full; its log is not
         for index, ping in enumerate(batch):
-            beat = by_uuid.get(ping.uuid)
+            beat = by_key.get(keys[index])
             if beat is None:
                 answers[index] = UNKNOWN
                 unknown.append(index)
@@ -130,7 +127,7 @@ def accept_pings(batch: Sequence[PingRequest]) -> list[Answer]:
             if is_logged:
                 logged.append(_log_row(beat, ping, at, n))
                 last[beat.num] = (beat, ping, at)
-        touched = list(by_uuid.values())
+        touched = list(by_key.values())
         if touched:
             bulk.insert_rows(Ping, _PING_COLUMNS, logged)
             write_beats(touched)
@@ -163,6 +160,8 @@ def _log_row(beat: Beat, ping: PingRequest, at: datetime, n: int) -> tuple[objec
 
 
 def _tell(last: Iterable[tuple[Beat, PingRequest, datetime]]) -> None:
+    if not live_is_followed():
+        return  # saves the making of the payloads
     for beat, ping, at in last:
         publish_live(
             "heartbeat.pinged",
@@ -191,45 +190,59 @@ def _limit_unknown(batch: Sequence[PingRequest], unknown: Iterable[int], answers
 # --- reading and writing many heartbeats, shared with the sweep and the services ---------------------------------
 
 
-def read_beats(column: str, values: Iterable[object]) -> list[tuple[UUID, Beat]]:
-    """Return (uuid, beat) of the heartbeats whose `column` ("h.uuid", "h.id") is one of `values`, locked, by `num`.
+def read_beats(column: str, values: Iterable[object]) -> list[Beat]:
+    """Return the heartbeats whose `column` ("h.uuid", "h.id") is one of `values`, locked, by `num`.
 
     Call it inside the transaction that writes them. The order of the locks is everywhere the same, so that two batches
     wait for each other instead of dying of a deadlock.
     """
-    wanted = [bulk.to_database(value) for value in values]
+    wanted = bulk.all_to_database(list(values))
     if not wanted:
         return []
-    marks = ", ".join(["%s"] * len(wanted))
-    lock = "FOR UPDATE OF s" if connection.vendor == "postgresql" else ""
-    query = f"{_SELECT} WHERE {column} IN ({marks}) ORDER BY h.num {lock}"
-    beats: list[tuple[UUID, Beat]] = []
+    query = _select(column, len(wanted))
+    beats: list[Beat] = []
     for _ in range(2):
         with connection.cursor() as cursor:
             cursor.execute(query, wanted)
             beats = [_beat(row) for row in cursor.fetchall()]
-        if all(beat.revision == beat.config_revision for _, beat in beats):
+        if all(beat.revision == beat.config_revision for beat in beats):
             break
         # A change of the configuration was committed while this waited for the lock: the state is the new one, the
         # configuration was read before. The locks are held now, so the second look finds both.
-    _read_open_runs([beat for _, beat in beats if beat.open_runs])
+    _read_open_runs([beat for beat in beats if beat.open_runs])
     return beats
+
+
+@lru_cache(2 * BATCH_MOST)
+def _select(column: str, count: int) -> str:
+    times = [bulk.time_expression(f"s.{name}") for name in _TIMES]
+    columns = [*(f"h.{name}" for name in _CONFIG_COLUMNS), *times, *(f"s.{name}" for name in _PLAIN)]
+    lock = "FOR UPDATE OF s" if connection.vendor == "postgresql" else ""
+    return (
+        f"SELECT {', '.join(columns)} FROM {Heartbeat._meta.db_table} h "
+        f"JOIN {HeartbeatState._meta.db_table} s ON s.heartbeat_id = h.id "
+        f"WHERE {column} IN ({', '.join(['%s'] * count)}) ORDER BY h.num {lock}"
+    )
 
 
 _schedule = lru_cache(4096)(Schedule)
 
 
-def _beat(row: Sequence[Any]) -> tuple[UUID, Beat]:
-    uuid, id_, num, name, interval, cron, zone, grace, early, limit, resumes, revision, *state = row
-    values: list[Any] = [
-        bulk.time_from_database(value) if is_time else value for is_time, value in zip(_IS_TIME, state, strict=True)
-    ]
+def _beat(row: Sequence[Any]) -> Beat:
+    uuid, key, num, name, interval, cron, zone, grace, early, limit, resumes, revision, *state = row
+    (since, last_ping_at, next_due_at, deadline, run_deadline, wake_at, last_start_at, down_since,
+     missed_until) = map(bulk.time_from_database, state[: len(_TIMES)])  # fmt: skip
+    (config_revision, status, open_runs, last_duration_ms, ping_count, last_exit_code, alerting,
+     consecutive_failures, *counts) = state[len(_TIMES) :]  # fmt: skip
+    assert since is not None
     beat = Beat(
-        bulk.uuid_from_database(id_), num, name, _schedule(interval, cron, zone), grace, early, limit, bool(resumes),
-        revision, *values,
+        uuid, key, num, name, _schedule(interval, cron, zone), grace, early, limit, bool(resumes),
+        revision, config_revision, status, since, last_ping_at, next_due_at, deadline, run_deadline, wake_at,
+        last_start_at, open_runs, last_duration_ms, ping_count, last_exit_code, bool(alerting), down_since,
+        missed_until, consecutive_failures, *counts,
     )  # fmt: skip
-    beat.alerting = bool(beat.alerting)
-    return bulk.uuid_from_database(uuid), beat
+    beat.as_read = _rare_values(beat)
+    return beat
 
 
 def _read_open_runs(beats: Sequence[Beat]) -> None:
@@ -245,7 +258,17 @@ def _read_open_runs(beats: Sequence[Beat]) -> None:
 
 def write_beats(beats: Sequence[Beat]) -> None:
     """Write changed beats back: states, runs, finished days and facts. In the transaction that read them."""
-    bulk.update_rows(HeartbeatState, _WRITTEN, ("heartbeat_id",), [_written_values(beat) for beat in beats])
+    usual: list[list[object]] = []
+    whole: list[list[object]] = []
+    for beat in beats:
+        rare = _rare_values(beat)
+        if rare == beat.as_read:
+            usual.append([*_usual_values(beat), beat.key])
+        else:
+            whole.append([*_usual_values(beat), *rare, beat.key])
+            beat.as_read = rare
+    bulk.update_rows(HeartbeatState, _USUAL, ("heartbeat_id",), usual)
+    bulk.update_rows(HeartbeatState, (*_USUAL, *_RARE), ("heartbeat_id",), whole)
     _write_runs(beats)
     _write_days([(beat.num, *day) for beat in beats for day in beat.days])
     _emit_facts([beat for beat in beats if beat.facts])
