@@ -23,7 +23,10 @@ PROMISED = frozenset({
 #: Facts that go to the channels they were made for (`services.direct`), never by rules or the inbox's default.
 TOLD_DIRECTLY = ("alert.step_reached", "alert.reminded")
 #: What a channel without any rule is told.
-CHANNEL_DEFAULT = ("alert.opened", "alert.escalated", "alert.resolved", "system.alert")
+CHANNEL_DEFAULT = (
+    "alert.opened", "alert.escalated", "alert.unsilenced", "alert.resolved", "alert.flapping", "alert.settled",
+    "system.alert",
+)  # fmt: skip
 #: What people are told in their inbox, rules or not.
 INBOX_DEFAULT = ("alert.*", "system.alert")
 

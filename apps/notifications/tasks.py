@@ -11,7 +11,7 @@ from apps.core.pulse import sweep
 from apps.core.registries import Keep, keeps
 from apps.core.runner import runner
 from apps.notifications.models import Attempt, Delivery, Escalation, Mail, Notification
-from apps.notifications.services import routing, sending
+from apps.notifications.services import routing, sending, summaries
 
 LANE, AT_ONCE = "deliveries", 64
 
@@ -27,6 +27,12 @@ def send_due() -> None:
 
 async def _work(job: sending.Job) -> None:
     runner().store(sending.record_results, await sending.send(job))
+
+
+@sweep("notifications.summaries", every_s=1)
+def tell_held() -> None:
+    """Tell what waited for quiet hours, a digest or a channel's limit."""
+    summaries.tell_held()
 
 
 @sweep("notifications.escalations", every_s=5, shared=True)

@@ -14,12 +14,15 @@ __all__ = ["CALMING", "LEVEL_WORDS", "Text", "level_of", "source_of", "text_of",
 
 LEVEL_WORDS = {"critical": "Critical", "warning": "Warning", "info": "Notice"}
 #: Told without alarm, whatever the level of the alert was.
-CALMING = ("alert.acknowledged", "alert.silenced", "alert.resolved")
+CALMING = ("alert.acknowledged", "alert.silenced", "alert.resolved", "alert.settled")
 _ALERT_WORDS = {
     "alert.escalated": "Worse",
     "alert.acknowledged": "Acknowledged",
     "alert.silenced": "Silenced",
     "alert.resolved": "Resolved",
+    "alert.unsilenced": "Still open",
+    "alert.flapping": "Flapping",
+    "alert.settled": "Stable again",
 }
 
 

@@ -12,7 +12,7 @@ from apps.notifications.models import Delivery
 from apps.notifications.routing.facts import FactLike, lane_of, thing_of
 from apps.notifications.routing.routes import Routes
 
-OPENING = ("alert.opened", "alert.escalated")
+OPENING = ("alert.opened", "alert.escalated", "alert.unsilenced")
 _ALIVE = (Delivery.State.PENDING, Delivery.State.DELIVERED)
 
 

@@ -8,24 +8,28 @@ import json
 import logging
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from apps.core import leases, runtime_settings
 from apps.core.events import Subject, emit
 from apps.core.principals import system
+from apps.core.registries import delivery_holds
 from apps.notifications.models import Attempt, Channel, ChannelState, Delivery, Mail, Webhook, WebhookState
 from apps.notifications.models.destinations import DestinationState
+from apps.notifications.routing.facts import lane_of
+from apps.notifications.routing.past import OPENING
 from apps.notifications.services import channels, webhooks
 from apps.notifications.services.common import touch_routes
 from apps.notifications.services.deliveries import ring_after_commit, settle, suppress, suppress_open
+from apps.notifications.services.fallbacks import fallback_of, hand_over
 from apps.notifications.services.mail import mail_config
 from apps.notifications.transports import Message, Outcome, transports
 
@@ -36,6 +40,8 @@ BACKOFF_S = (5, 30, 120, 600, 3600, 3 * 3600, 6 * 3600, 12 * 3600)
 MOST_ATTEMPTS = len(BACKOFF_S) + 1
 MOST_RETRY_AFTER_S = 86400
 LEASE_S = 45  # an attempt ends after 15 s, or 10 s a step of SMTP; how long a killed worker delays a message
+MOST_HANDED_OVER = 200  # in one transaction; what is left is told by the ledger alone
+NEVER_TOLD = "The channel was never told that this alert opened."
 AT_ONCE_PER_DESTINATION = 8  # a receiver that hangs must not take all senders
 
 runtime_settings.declare(
@@ -110,6 +116,8 @@ def _claim(limit: int) -> tuple[list[Delivery], bool]:
         )
     )
     busy = [destination for destination, count in running.items() if count >= AT_ONCE_PER_DESTINATION]
+    busy += ChannelState.objects.filter(retry_at__gt=now).values_list("pk", flat=True)
+    busy += WebhookState.objects.filter(retry_at__gt=now).values_list("pk", flat=True)
     if busy:
         due = due.exclude(destination_id__in=busy)
     rows = leases.claim(due.order_by("next_attempt_at", "id"), limit=limit, owner=leases.owner(), seconds=LEASE_S)
@@ -137,12 +145,13 @@ def _prepare(rows: list[Delivery]) -> list[Job]:
     }
     jobs: list[Job] = []
     broken: list[Result] = []
-    refused: list[tuple[Delivery, str]] = []
+    refused: list[tuple[Delivery, Channel | Webhook | Mail | None, str]] = []
+    holds = _holds(rows)
     for row in rows:
         destination = found.get(row.destination_id)
-        reason = _refusal(row, destination)
+        reason = _refusal(row, destination) or holds.get((row.event_name, row.subject_kind, row.subject_id), "")
         if reason or destination is None:
-            refused.append((row, reason))
+            refused.append((row, destination, reason))
             continue
         try:
             jobs.append(_job(row, destination))
@@ -152,12 +161,47 @@ def _prepare(rows: list[Delivery]) -> list[Job]:
             broken.append(Result(row.id, outcome, timezone.now()))
     if refused:
         with transaction.atomic():
-            for row, reason in refused:
-                suppress(Delivery.objects.filter(id=row.id), reason)
+            for row, destination, reason in refused:
+                _suppress(row, destination, reason)
             ring_after_commit()
     if broken:
         record_results(broken)
     return jobs
+
+
+def _holds(rows: list[Delivery]) -> Mapping[tuple[str, str, str], str]:
+    """Return which of these nobody is told of any more: a silence may have begun after the routing."""
+    keys = {
+        (row.event_name, row.subject_kind, row.subject_id)
+        for row in rows
+        if row.kind == Delivery.Kind.CHANNEL and row.event_name.startswith("alert.") and not is_by_hand(row)
+    }
+    found: dict[tuple[str, str, str], str] = {}
+    if keys:
+        for _, ask in delivery_holds.items():
+            found = {**ask(keys), **found}
+    return found
+
+
+def is_by_hand(row: Delivery) -> bool:
+    """Return whether somebody had it sent again: then it leaves whatever happened since."""
+    return row.lane != lane_of(row.destination_id, row.subject_kind, row.subject_id)
+
+
+def _suppress(row: Delivery, destination: Channel | Webhook | Mail | None, reason: str) -> None:
+    """Suppress what may not be sent, and let the fallback tell it where there is one that was told before or should."""
+    other: Channel | None = None
+    if isinstance(destination, Channel) and not is_by_hand(row):
+        if not destination.enabled or (reason == NEVER_TOLD and _opening_handed_over(row)):
+            other = fallback_of(destination)
+    words = f"{reason} The fallback “{other.name}” is told in its place." if other else reason
+    if suppress(Delivery.objects.filter(id=row.id), words) and other is not None:
+        hand_over(row, other, f"In place of “{destination}”: {reason}")
+
+
+def _opening_handed_over(row: Delivery) -> bool:
+    opened = Delivery.objects.filter(lane=row.lane, id__lt=row.id, event_name__in=OPENING)
+    return Delivery.objects.filter(in_place_of__in=opened).exclude(state=Delivery.State.SUPPRESSED).exists()
 
 
 def _refusal(row: Delivery, destination: Channel | Webhook | Mail | None) -> str:
@@ -171,11 +215,10 @@ def _refusal(row: Delivery, destination: Channel | Webhook | Mail | None) -> str
     if isinstance(destination, Webhook) and not webhooks.delivers(destination, row.audience):
         return "The webhook's owner may not read this any more."
     if isinstance(destination, Channel) and row.event_name == "alert.resolved":
-        opened = Delivery.objects.filter(
-            lane=row.lane, id__lt=row.id, event_name__in=("alert.opened", "alert.escalated")
-        )
-        if opened.exists() and not opened.filter(state=Delivery.State.DELIVERED).exists():
-            return "The channel was never told that this alert opened."
+        opened = Delivery.objects.filter(lane=row.lane, id__lt=row.id, event_name__in=OPENING)
+        arrived = Q(state=Delivery.State.DELIVERED) | Q(bundle__state=Delivery.State.DELIVERED)
+        if opened.exists() and not opened.filter(arrived).exists():
+            return NEVER_TOLD
     return ""
 
 
@@ -194,7 +237,11 @@ def _job(row: Delivery, destination: Channel | Webhook | Mail) -> Job:
         text=payload.get("message", ""),
         level=payload.get("level", "info"),
         url=payload.get("url", ""),
-        thread=row.lane,
+        thread=lane_of(row.destination_id, row.subject_kind, row.subject_id),
+        subject=row.subject_name or row.subject_id,
+        kind=row.subject_kind,
+        tags=tuple(str(tag) for tag in payload.get("tags") or ()),
+        at=row.event_at,
         delay_s=0.0 if row.held else max(0.0, (timezone.now() - row.created_at).total_seconds()),
     )
     if isinstance(destination, Channel):
@@ -252,18 +299,33 @@ def record_results(results: Iterable[Result]) -> None:
 def _write(row: Delivery, outcome: Outcome, at: datetime) -> None:
     row.attempts += 1
     if outcome.ok:
-        settle(row, Delivery.State.DELIVERED, at=at)
-    elif outcome.gone:
-        settle(row, Delivery.State.FAILED, reason="The other side says that it is gone for good (410).", at=at)
+        settle(row, Delivery.State.DELIVERED, reason=row.reason if row.in_place_of_id else "", at=at)
+        return
+    reason = ""
+    if outcome.gone:
+        reason = f"The other side refuses it for good: {outcome.error}"
     elif row.attempts >= MOST_ATTEMPTS:
-        settle(row, Delivery.State.FAILED, reason=f"Gave up after {row.attempts} attempts: {outcome.error}", at=at)
-    else:
-        wait = BACKOFF_S[row.attempts - 1] * random.uniform(0.9, 1.1)  # so that not all come back at once
-        if outcome.retry_after_s is not None:
-            wait = max(wait, min(outcome.retry_after_s, MOST_RETRY_AFTER_S))
-        row.next_attempt_at = at + timedelta(seconds=wait)
-        row.lease_owner, row.lease_until, row.reason = "", None, outcome.error[:300]
-        row.save(update_fields=["attempts", "next_attempt_at", "lease_owner", "lease_until", "reason"])
+        reason = f"Gave up after {row.attempts} attempts: {outcome.error}"
+    if row.kind == Delivery.Kind.CHANNEL and (reason or row.attempts >= _fallback_after()):
+        channel = Channel.objects.filter(id=row.destination_id).first()
+        other = fallback_of(channel) if channel is not None else None
+        if other is not None:
+            reason = reason or f"Failed {row.attempts} times: {outcome.error}"
+            hand_over(row, other, f"In place of “{channel}”: {reason}")
+            reason = f"{reason[:200]} The fallback “{other.name}” is told in its place."
+    if reason:
+        settle(row, Delivery.State.FAILED, reason=reason, at=at)
+        return
+    wait = BACKOFF_S[row.attempts - 1] * random.uniform(0.9, 1.1)  # so that not all come back at once
+    if outcome.retry_after_s is not None:
+        wait = max(wait, min(outcome.retry_after_s, MOST_RETRY_AFTER_S))
+    row.next_attempt_at = at + timedelta(seconds=wait)
+    row.lease_owner, row.lease_until, row.reason = "", None, outcome.error[:300]
+    row.save(update_fields=["attempts", "next_attempt_at", "lease_owner", "lease_until", "reason"])
+
+
+def _fallback_after() -> int:
+    return int(runtime_settings.get("notifications.fallback_after"))
 
 
 def _note(kind: str, destination_id: UUID, seen: list[tuple[Delivery, Outcome]]) -> None:
@@ -284,11 +346,26 @@ def _note(kind: str, destination_id: UUID, seen: list[tuple[Delivery, Outcome]])
         state.health = state.Health.HEALTHY if outcome.ok else state.Health.FAILING
         if outcome.ok:
             state.last_delivered_at, state.consecutive_failures = timezone.now(), 0
-        elif row.state == Delivery.State.FAILED:
-            state.consecutive_failures += 1
+        elif row.state == Delivery.State.FAILED and (outcome.gone or row.attempts >= MOST_ATTEMPTS):
+            state.consecutive_failures += 1  # and not what a fallback took over early: that is a bad hour, not the end
+        if outcome.status_code == 429 and outcome.retry_after_s:
+            # Whoever asks for rest gets it for all that waits, not for this message alone.
+            state.retry_at = timezone.now() + timedelta(seconds=min(outcome.retry_after_s, MOST_RETRY_AFTER_S))
+        elif outcome.ok:
+            state.retry_at = None
     state.save()
     if state.consecutive_failures >= runtime_settings.get("notifications.disable_after"):
         _disable(kind, destination_id, state)
+
+
+def _hand_over_open(row: Channel | Webhook) -> None:
+    other = fallback_of(row) if isinstance(row, Channel) else None
+    if other is None:
+        return
+    why = f"In place of “{row.name}”, which was disabled because deliveries kept failing."
+    waiting = Delivery.objects.filter(kind=Delivery.Kind.CHANNEL, destination_id=row.id, next_attempt_at__isnull=False)
+    for delivery in waiting.order_by("id")[:MOST_HANDED_OVER]:
+        hand_over(delivery, other, why)
 
 
 def _disable(kind: str, destination_id: UUID, state: DestinationState) -> None:
@@ -299,6 +376,7 @@ def _disable(kind: str, destination_id: UUID, state: DestinationState) -> None:
     reason = f"{state.consecutive_failures} deliveries in a row failed for good; the last: {state.last_error}"[:300]
     row.enabled, row.disabled_reason, row.revision = False, reason, row.revision + 1
     row.save(update_fields=["enabled", "disabled_reason", "revision", "updated_at"])
+    _hand_over_open(row)
     suppress_open(kind, destination_id, "The destination was disabled, because deliveries kept failing.")
     touch_routes()
     actor = system("notifications")

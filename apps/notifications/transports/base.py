@@ -4,6 +4,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar
 
 from apps.core.errors import Invalid
@@ -45,8 +46,11 @@ class Message:
         id: repeats on every repeat of the same message.
         body: the payload as JSON bytes, as it goes to programs.
         title, text, level, url: the same for people.
-        thread: what the message is about; mails of one thread stand together.
+        thread: what the message is about; mails of one thread stand together, and services that keep alerts know this
+            one by it.
         delay_s: seconds since the fact, where that is long.
+        subject, kind: what it is about, by name, and of which kind.
+        at: when it happened.
     """
 
     id: str
@@ -58,6 +62,15 @@ class Message:
     url: str = ""
     thread: str = ""
     delay_s: float = 0.0
+    subject: str = ""
+    kind: str = ""
+    tags: tuple[str, ...] = ()
+    at: datetime | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether it says that something is good again."""
+        return self.event.endswith((".resolved", ".recovery", ".recovered", ".online"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +82,7 @@ class Outcome:
         response: excerpt of the answer, at most 2 kB.
         error: one sentence where it failed.
         retry_after_s: what the other side asked for.
-        gone: it will never work again (HTTP 410).
+        gone: it will never work, however often it is tried (HTTP 410, a token that is not valid any more).
         request: what was sent, credentials masked.
     """
 
