@@ -120,6 +120,22 @@ def peer_chain(tls: ssl.SSLObject) -> tuple[PeerCertificate, ...]:
     return tuple(certificate for certificate in parsed if certificate is not None)
 
 
+def chain_der(tls: ssl.SSLObject, *, verified: bool = False) -> tuple[bytes, ...]:
+    """Return the chain as DER, the peer's own certificate first.
+
+    Args:
+        verified: the chain up to the trusted certificate instead of what was sent; () where it did not verify.
+    """
+    raw: Any = getattr(tls, "_sslobj", None)
+    if raw is None:
+        return ()
+    try:
+        chain = (raw.get_verified_chain() if verified else raw.get_unverified_chain()) or ()
+        return tuple(entry.public_bytes(_DER) for entry in chain)
+    except (AttributeError, ValueError, ssl.SSLError):
+        return ()
+
+
 # Codes of X509_V_ERR_*. Source: OpenSSL, x509_vfy.h.
 _REASONS = {
     9: "not_yet_valid",

@@ -13,6 +13,7 @@ from typing import cast
 
 from apps.core.net.certificates import (
     PeerCertificate,
+    chain_der,
     handshake_error,
     peer_chain,
     read_certificate,
@@ -155,6 +156,10 @@ class Wire(asyncio.Protocol):
     def chain(self) -> tuple[PeerCertificate, ...]:
         """Return what the peer sent, its own certificate first."""
         return peer_chain(self._tls) if self._tls is not None else ()
+
+    def chain_der(self, *, verified: bool = False) -> tuple[bytes, ...]:
+        """Return the chain as DER: what was sent or, with `verified`, what it was found to lead to."""
+        return chain_der(self._tls, verified=verified) if self._tls is not None else ()
 
     def tls_facts(self) -> tuple[str, str]:
         """Return protocol version and cipher, "" without TLS."""

@@ -2,9 +2,11 @@
 
 import asyncio
 import ipaddress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from apps.core.net.certificates import PeerCertificate
+from apps.core.net.connection import Wire
 from apps.core.net.contexts import ClientCertificate, context_for
 from apps.core.net.errors import NetError, Phases, TlsError
 from apps.core.net.hosts import canonical_host
@@ -27,6 +29,8 @@ class Handshake:
         hostname_match: whether the certificate is for the name asked for, whatever else is wrong with it.
         verify_error: why the certificate can't be trusted; None: it can, or was not verified.
         version, cipher: as agreed on; "" if the certificate did not verify.
+        sent: the chain as DER.
+        trusted: the chain up to the trusted certificate as DER; () where it was not verified.
     """
 
     certificate: PeerCertificate | None
@@ -37,6 +41,8 @@ class Handshake:
     remote_ip: str
     version: str
     cipher: str
+    sent: tuple[bytes, ...] = ()
+    trusted: tuple[bytes, ...] = ()
 
 
 async def handshake(
@@ -50,6 +56,7 @@ async def handshake(
     ca_pem: str | None = None,
     client_cert: ClientCertificate | None = None,
     family: int | None = None,
+    prelude: Callable[[Wire], Awaitable[None]] | None = None,
 ) -> Handshake:
     """Connect, do the TLS handshake and close again.
 
@@ -57,6 +64,7 @@ async def handshake(
         server_name: the name to ask for and to verify; "" means `host`.
         verify: check the certificate; one that fails is a result here (`verify_error`), not an error.
         ca_pem: PEM certificates to trust instead of the system's.
+        prelude: what is said in plain text before the handshake, see `starttls`.
 
     Raises:
         TlsError: there was no handshake at all (no TLS on this port, nothing in common).
@@ -71,8 +79,12 @@ async def handshake(
         async with asyncio.timeout(timeout_s):
             wire = await open_wire(progress, name, port, purpose, family, timeout_s)
             verify_error: TlsError | None = None
+            sent: tuple[bytes, ...] = ()
+            trusted: tuple[bytes, ...] = ()
             try:
                 progress.begin("tls")
+                if prelude is not None:
+                    await prelude(wire)
                 await wire.start_tls(context, asked)
             except TlsError as error:
                 if error.reason not in CERTIFICATE_REASONS:
@@ -83,6 +95,8 @@ async def handshake(
                 chain = wire.chain()
                 certificate = wire.certificate() or (chain[0] if chain else None)
                 version, cipher = wire.tls_facts() if verify_error is None else ("", "")
+                sent = wire.chain_der()
+                trusted = wire.chain_der(verified=True) if verify and verify_error is None else ()
                 wire.close()
     except TimeoutError as error:
         timeout = progress.timeout(f"{name}, port {port},", timeout_s)
@@ -100,6 +114,8 @@ async def handshake(
         remote_ip=progress.remote_ip,
         version=version,
         cipher=cipher,
+        sent=sent,
+        trusted=trusted,
     )
 
 

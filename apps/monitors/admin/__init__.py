@@ -1,5 +1,5 @@
 """Monitors in the console."""
 
-from apps.monitors.admin import endpoints, heartbeats, overview
+from apps.monitors.admin import certificates, endpoints, heartbeats, overview
 
-__all__ = ["endpoints", "heartbeats", "overview"]
+__all__ = ["certificates", "endpoints", "heartbeats", "overview"]

@@ -1,4 +1,4 @@
-"""Events of endpoint monitors and of the certificates they see."""
+"""Events of endpoint monitors."""
 
 from apps.core.events.catalogue import (
     ID,
@@ -9,7 +9,6 @@ from apps.core.events.catalogue import (
     NUMBER_OR_NULL,
     TEXT,
     TIME,
-    TIME_OR_NULL,
     declare,
 )
 
@@ -74,26 +73,4 @@ declare(
     doc="A person had an endpoint checked at once. The result counts neither for uptime nor for alerts.",
     permission="endpoints:view",
     fields={**_NAMED, "status": TEXT},
-)
-
-_CERTIFICATE = {"endpoint_id": ID, "hostname": TEXT, "port": INTEGER}
-
-declare(
-    "certificate.alert",
-    doc="A certificate ends soon (once for each warning day crossed), has ended, or is not to be trusted.",
-    permission="endpoints:view",
-    fields={
-        **_CERTIFICATE,
-        "reason": {"enum": ["expiring", "expired", "name_mismatch", "untrusted"]},
-        "days_left": NUMBER_OR_NULL,
-        "not_after": TIME_OR_NULL,
-        "level": {"enum": ["warning", "critical"]},
-        "message": TEXT,
-    },
-)
-declare(
-    "certificate.recovery",
-    doc="A certificate that was told about is in order again, or is watched no more.",
-    permission="endpoints:view",
-    fields={**_CERTIFICATE, "message": TEXT},
 )

@@ -1,5 +1,5 @@
 """What this app tells the core's registries about itself."""
 
-from apps.monitors.registrations import endpoints, heartbeats
+from apps.monitors.registrations import certificates, endpoints, heartbeats, watches
 
-__all__ = ["endpoints", "heartbeats"]
+__all__ = ["certificates", "endpoints", "heartbeats", "watches"]

@@ -49,7 +49,6 @@ def _url(pk: str) -> str:
 
 
 subjects.register("endpoint", SubjectKind(find=_name, url=_url))
-subjects.register("certificate", SubjectKind(find=_name, url=_url))
 
 
 # --- health ------------------------------------------------------------------------------------------------------
