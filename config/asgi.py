@@ -11,18 +11,28 @@ _django = get_asgi_application()
 
 from apps.core.asgi import Edge, Switch  # noqa: E402
 from apps.core.asgi.types import Application  # noqa: E402
+from apps.core.watchdog import Watchdog  # noqa: E402
 from apps.fleet.hot import SampleApplication  # noqa: E402
 from apps.monitors.hot import PingApplication  # noqa: E402
 from apps.realtime.hub import hub  # noqa: E402
 from apps.realtime.routing import sockets  # noqa: E402
+from apps.statuspage.hot import DomainRoot, StatusApplication  # noqa: E402
 
 _pings = PingApplication()
 _samples = SampleApplication()
+_status = StatusApplication()
+_watchdog = Watchdog()
+
+
+async def _watch() -> None:
+    _watchdog.start()
 
 
 async def _stop() -> None:
+    _watchdog.stop()
     await _pings.drain()
     await _samples.drain()
+    await _status.stop()
     await hub.stop()
 
 
@@ -30,8 +40,8 @@ application = Edge(
     Switch(
         http=cast(Application, _django),
         websocket=sockets,
-        hot=[("/ping/", _pings), ("/api/v1/metrics/", _samples)],
-        on_start=[hub.start],
+        hot=[("/ping/", _pings), ("/api/v1/metrics/", _samples), ("/status", _status), ("/", DomainRoot())],
+        on_start=[hub.start, _watch],
         on_stop=[_stop],
     )
 )

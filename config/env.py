@@ -77,6 +77,17 @@ def networks(name: str, default: str = "") -> list[IpNetwork]:
     return found
 
 
+def addresses(name: str) -> list[tuple[str, int]]:
+    """Return a comma-separated variable of HOST:PORT as pairs."""
+    found = []
+    for word in words(name):
+        host, _, port = word.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            fail(name, f'"{word}" is not HOST:PORT such as 192.0.2.1:443.')
+        found.append((host.strip("[]"), int(port)))
+    return found
+
+
 def choice(name: str, default: str, allowed: set[str]) -> str:
     """Return the variable, one of `allowed`."""
     value = text(name, default)

@@ -7,6 +7,7 @@ import pytest
 from apps.accounts import addresses
 from apps.core import runtime_settings, storage
 from apps.core.api.throttling import WINDOW_S, windows
+from apps.monitors.services import maintenance
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +18,13 @@ def _fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = time.time() // WINDOW_S * WINDOW_S + 1
     monkeypatch.setattr(windows, "clock", lambda: begun)
     # What is read again after a second would cost a query wherever that second happens to end.
-    for module, name in ((runtime_settings, "KEEP_COPY_S"), (addresses, "KEEP_COPY_S"), (storage, "KEEP_S")):
+    for module, name in (
+        (runtime_settings, "KEEP_COPY_S"),
+        (addresses, "KEEP_COPY_S"),
+        (storage, "KEEP_S"),
+        (maintenance, "KEEP_COPY_S"),
+    ):
         monkeypatch.setattr(module, name, 3600)
     runtime_settings.forget()
     addresses.forget()
+    maintenance.forget()

@@ -10,4 +10,4 @@ class CoreConfig(AppConfig):
     label = "core"
 
     def ready(self) -> None:
-        from apps.core import runtime_settings, tasks  # noqa: F401
+        from apps.core import runtime_settings, tasks, watchdog  # noqa: F401

@@ -3,8 +3,9 @@
 import os
 import socket
 import time
+from collections.abc import Iterable
 from collections.abc import Sequence as Seq
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import uuid4
 
@@ -87,6 +88,24 @@ def claim_turn(name: str, *, every_s: float, owner: str = OWNER) -> bool:
     except IntegrityError:
         return False
     return True
+
+
+def note_run(names: Iterable[str], *, owner: str = OWNER) -> None:
+    """Note that these have run just now: one statement, whatever their number."""
+    now, wanted = timezone.now(), set(names)
+    rows = Lease.objects.filter(name__in=wanted)
+    if rows.update(last_run_at=now) < len(wanted):
+        missing = wanted - set(rows.values_list("name", flat=True))
+        Lease.objects.bulk_create(
+            [Lease(name=name, owner=owner, until=now, last_run_at=now) for name in sorted(missing)],
+            ignore_conflicts=True,
+        )
+
+
+def last_runs(prefix: str) -> dict[str, datetime]:
+    """Return when what is named `prefix`… ran last, by the rest of the name."""
+    rows = Lease.objects.filter(name__startswith=prefix, last_run_at__isnull=False)
+    return {name.removeprefix(prefix): at for name, at in rows.values_list("name", "last_run_at")}
 
 
 def claim(queryset: QuerySet[M], *, limit: int, owner: str, seconds: float) -> list[M]:

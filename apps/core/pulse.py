@@ -18,6 +18,9 @@ from apps.core.registries import Registry
 
 log = logging.getLogger(__name__)
 
+#: How often it is written down that the sweeps run, in seconds.
+NOTE_S = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
@@ -59,6 +62,8 @@ class Pulse(threading.Thread):
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._rung: set[str] = set()
+        self._done: set[str] = set()
+        self._note_at = 0.0
 
     def stop(self) -> None:
         """End after the sweep that runs now."""
@@ -86,14 +91,29 @@ class Pulse(threading.Thread):
                 self._run_one(one, is_rung)
                 if self._stopping.is_set():
                     return
+            self._note()
             self._wake.wait(max(0.0, min(due.values()) - time.monotonic()) if due else 1.0)
 
     def _run_one(self, one: Sweep, is_rung: bool) -> None:
         try:
             if one.shared or is_rung or leases.claim_turn(f"sweep:{one.name}", every_s=one.every_s):
                 one.run()
+                self._done.add(f"ran:{one.name}")
         except Exception:
             log.exception("sweep %s failed", one.name)
+        finally:
+            close_old_connections()
+
+    def _note(self) -> None:
+        """Write down which sweeps have run since the last note, for those who watch over this process."""
+        if time.monotonic() < self._note_at or not self._done:
+            return
+        self._note_at = time.monotonic() + NOTE_S
+        names, self._done = self._done, set()
+        try:
+            leases.note_run(names)
+        except Exception:
+            log.exception("the sweeps that ran could not be noted")
         finally:
             close_old_connections()
 

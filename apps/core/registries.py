@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -80,11 +81,39 @@ class Keep:
     telemetry: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """Scheduled things that nobody has looked at although their time has come.
+
+    Args:
+        what: in words, with their number: "3 endpoints".
+        since: the earliest time that was missed.
+    """
+
+    what: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How another process finds out that things of one kind are silent.
+
+    Args:
+        find: now -> what is overdue, or None.
+        mark: now -> shows what is overdue as unknown; absent where nothing is shown.
+    """
+
+    find: Callable[[datetime], Overdue | None]
+    mark: Callable[[datetime], object] | None = None
+
+
 subjects: Registry[SubjectKind] = Registry("subject kind")
 health_parts: Registry[Callable[[], Health]] = Registry("health part")
 features: Registry[Callable[[], bool]] = Registry("feature")
 metric_collectors: Registry[Callable[[bool], Iterator[Any]]] = Registry("metric collector")
 keeps: Registry[Keep] = Registry("keep")
+#: Everything that is evaluated by schedule; the web processes ask, never the one that evaluates.
+watches: Registry[Watch] = Registry("watch")
 #: address -> may it speak to us? `accounts` answers with its IP rules; the edge asks.
 address_gates: Registry[Callable[[str], bool]] = Registry("address gate")
 #: Which facts nobody is to be told of now? Asked with (event, subject kind, subject id) triples, when a fact is routed and
@@ -92,6 +121,10 @@ address_gates: Registry[Callable[[str], bool]] = Registry("address gate")
 delivery_holds: Registry[Callable[[Collection[tuple[str, str, str]]], Mapping[tuple[str, str, str], str]]] = Registry(
     "delivery hold"
 )
+#: Kind of a thing -> (its id) -> (kind, id) of what it can't be well without, as far as that follows from what is known.
+parent_finders: Registry[Callable[[str], Collection[tuple[str, str]]]] = Registry("parent finder")
+#: Kind of a parent -> (its id) -> (kind, id) of what can't be well without it; the other direction, for pages.
+child_finders: Registry[Callable[[str], Collection[tuple[str, str]]]] = Registry("child finder")
 #: Queues a mail (to, subject, text); nothing is registered where no mail is configured.
 mailers: Registry[Callable[[str, str, str], None]] = Registry("mailer")
 #: Steps of `manage.py prepare` after the migrations, in order of name; each returns facts for its one JSON line.

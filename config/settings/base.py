@@ -31,6 +31,8 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 OUTBOUND_ALLOW = env.networks("OUTBOUND_ALLOW")
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 LOCAL_SERVER = env.flag("LOCAL_SERVER", True)
+STATUS_STREAMS_MAX = env.integer("STATUS_STREAMS_MAX", 500, least=0, most=100_000)
+CONNECTIVITY_PROBES = env.addresses("CONNECTIVITY_PROBES")
 PING_LOG_PER_MINUTE = env.integer("PING_LOG_PER_MINUTE", 60, least=1, most=6000)
 
 # --- database and Redis ------------------------------------------------------------------------------------------
@@ -89,6 +91,7 @@ LOCAL_APPS = [
     "apps.notifications",
     "apps.monitors",
     "apps.alerts",
+    "apps.statuspage",
     "apps.realtime",
 ]
 INSTALLED_APPS = [

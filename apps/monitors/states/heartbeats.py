@@ -8,8 +8,9 @@ STARTED = "started"  # a run began and has not ended
 LATE = "late"  # the due time passed, the grace runs
 DOWN = "down"  # the deadline passed, or the last run failed
 PAUSED = "paused"  # nobody waits
+UNKNOWN = "unknown"  # nobody looked at it in time, or its schedule can't be worked out; `fault` says which
 
-STATUSES = (NEW, UP, STARTED, LATE, DOWN, PAUSED)
+STATUSES = (NEW, UP, STARTED, LATE, DOWN, PAUSED, UNKNOWN)
 
 _LIVE = {UP, STARTED, DOWN, PAUSED}
 
@@ -22,6 +23,7 @@ HEARTBEAT = Transitions(
         LATE: _LIVE,
         DOWN: _LIVE,
         PAUSED: {NEW, UP, STARTED, DOWN},
+        UNKNOWN: _LIVE | {LATE},
     },
 )
 

@@ -14,6 +14,7 @@ from apps.core import bell, leases
 from apps.core.pulse import sweep
 from apps.core.runner import runner
 from apps.monitors.checks import CheckConfig, CheckOutcome, run_check
+from apps.monitors.connectivity import guard
 from apps.monitors.models import Endpoint, EndpointState
 from apps.monitors.pressure import LoopLag
 from apps.monitors.services.endpoint_configs import configs_of
@@ -64,6 +65,7 @@ def _check(config: CheckConfig) -> Callable[[], Coroutine[Any, Any, None]]:
             runner().store(release_checks, config.num)
             raise
         outcome = excuse(config, outcome, lost_s=lag.lost_since(began))
+        outcome = await guard().judge(config, outcome)
         runner().store(record_results, CheckRun(config, started, outcome))
 
     return check
