@@ -106,7 +106,7 @@ def test_good_certificate_is_valid_with_its_chain() -> None:
         (lambda: PKI.issue(is_chain_whole=False), "error", "untrusted", "does not send an intermediate"),
         (lambda: self_signed(), "error", "untrusted", "self-signed"),
         (lambda: Pki().issue(), "error", "untrusted", "not trusted here"),
-        (lambda: PKI.issue(days=5), "expiring", "expiring", "ends in 4 days"),
+        (lambda: PKI.issue(days=5.5), "expiring", "expiring", "ends in 5 days"),
     ],
 )
 def test_each_fault_is_told_once_with_its_reason(issued: Any, status: str, reason: str, words: str) -> None:
@@ -559,7 +559,7 @@ def test_list_is_filtered_and_takes_the_same_queries_for_many() -> None:
 
 
 def test_console_adds_lists_and_shows_a_certificate() -> None:
-    with https_server(PKI.issue(days=5)) as server:
+    with https_server(PKI.issue(days=5.5)) as server:
         console = console_as("operator")
         answer = console.post(
             "/admin/monitors/certificatemonitor/add/",
@@ -571,11 +571,11 @@ def test_console_adds_lists_and_shows_a_certificate() -> None:
         )  # fmt: skip
     page = answer.content.decode()
     assert answer.status_code == 200
-    for text in ("Ends soon", "CN=Test Authority", "The chain leads to an authority", "4 days", "names no OCSP"):
+    for text in ("Ends soon", "CN=Test Authority", "The chain leads to an authority", "5 days", "names no OCSP"):
         assert text in page, text
     assert not inline_scripts(page)
     listed = console.get("/admin/monitors/certificatemonitor/?tag=eu&status=expiring").content.decode()
-    assert f"localhost:{server.port}" in listed and "4 days" in listed
+    assert f"localhost:{server.port}" in listed and "5 days" in listed
 
 
 def test_console_form_of_a_viewer_is_closed() -> None:

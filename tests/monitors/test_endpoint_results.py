@@ -12,7 +12,7 @@ from apps.core.net import PeerCertificate
 from apps.core.net.certificates import read_certificate
 from apps.core.principals import system
 from apps.monitors.checks import CertificateSeen, CheckOutcome
-from apps.monitors.models import CheckResult, DirtyBucket, Endpoint, EndpointState
+from apps.monitors.models import CertificateMonitor, CheckResult, DirtyBucket, Endpoint, EndpointState
 from apps.monitors.services.endpoint_configs import config_of, configs_of
 from apps.monitors.services.endpoint_results import CheckRun, next_on_grid, record_results, release_checks
 from apps.monitors.services.endpoints import pause_endpoint, resume_endpoint, update_endpoint
@@ -272,7 +272,8 @@ def test_certificate_tells_once_for_every_warning_day_it_crosses() -> None:
         ("expired", "critical"),
     ]
     assert [int(alert.data["days_left"]) for alert in alerts[:5]] == [30, 14, 7, 3, 1]
-    assert (alerts[0].subject_kind, alerts[0].subject_id) == ("certificate", str(endpoint.pk))
+    monitor = CertificateMonitor.objects.get(endpoint=endpoint)
+    assert (alerts[0].subject_kind, alerts[0].subject_id) == ("certificate", str(monitor.pk))
     assert (alerts[0].data["hostname"], alerts[0].data["port"]) == ("shop.example.org", 443)
     assert not facts("certificate.recovery")
 
