@@ -93,6 +93,19 @@ PERMISSIONS: tuple[Permission, ...] = (
         delete=(OPERATOR, "Remove heartbeats."),
     ),
     *_codes(
+        "ping_keys",
+        view=(OPERATOR, "See ping keys and ping with them."),
+        create=(OPERATOR, "Add ping keys."),
+        update=(OPERATOR, "Change and renew ping keys."),
+        delete=(OPERATOR, "Remove ping keys."),
+    ),
+    *_codes(
+        "badges",
+        view=(VIEWER, "See public badges and their addresses."),
+        create=(OPERATOR, "Make public badges."),
+        delete=(OPERATOR, "Revoke public badges."),
+    ),
+    *_codes(
         "maintenance",
         view=(VIEWER, "See maintenance windows."),
         create=(OPERATOR, "Add maintenance windows."),
@@ -141,6 +154,11 @@ PERMISSIONS: tuple[Permission, ...] = (
         update=(ADMIN, "Change channels."),
         delete=(ADMIN, "Remove channels."),
         test=(ADMIN, "Send a test message."),
+    ),
+    *_codes(
+        "deliveries",
+        view=(OPERATOR, "See the ledger of what was sent, held and suppressed."),
+        redeliver=(OPERATOR, "Have a message sent again."),
     ),
     *_codes(
         "rules",

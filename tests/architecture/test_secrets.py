@@ -63,6 +63,8 @@ def test_every_sealed_field_is_known_to_this_test() -> None:
     }
     assert found == {
         "monitors.Endpoint.headers",
+        "monitors.PingKey.key",  # shown to whoever may ping with it: it is what they paste into jobs
+        "monitors.Badge.token",  # a public address, shown to whoever may see the badge
         "notifications.Channel.config",
         "notifications.Webhook.secret",
         "notifications.Webhook.previous_secret",

@@ -9,12 +9,12 @@ from apps.alerts.models import Alert, Threshold
 from apps.core.events.sequencer import sequence_events
 from apps.core.models import Event, SetAsideFact
 from apps.fleet.models import Server
-from apps.monitors.models import Endpoint, Heartbeat
+from apps.monitors.models import Badge, Endpoint, Heartbeat, PingKey
 from apps.notifications.models import Channel, Notification, Rule, Webhook
 from tests.factories.accounts import make_api_key, make_session, make_user
 from tests.factories.alerts import make_alert
 from tests.factories.fleet import make_server, push, snapshot
-from tests.factories.heartbeats import make_heartbeat
+from tests.factories.heartbeats import make_badge, make_heartbeat, make_ping_key
 from tests.factories.monitors import make_endpoint, record
 from tests.factories.notifications import make_channel, make_fact, make_rule, make_webhook
 
@@ -34,6 +34,8 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         Server: server,
         Endpoint: endpoint,
         Heartbeat: make_heartbeat(name="Backup"),
+        PingKey: make_ping_key(name="Cluster jobs"),
+        Badge: make_badge("endpoint", str(endpoint.pk)),
         Alert: make_alert(subject_id=str(endpoint.pk)),
         Threshold: Threshold.objects.first() or Threshold.objects.create(metric="cpu", value=80, level="info"),
         Channel: make_channel(),

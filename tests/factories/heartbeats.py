@@ -6,10 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from apps.core.principals import system
-from apps.monitors.models import Heartbeat, HeartbeatState
+from apps.monitors.models import Badge, Heartbeat, HeartbeatState, PingKey
 from apps.monitors.schedules import Schedule
 from apps.monitors.services import heartbeats as services
+from apps.monitors.services.badges import create_badge
 from apps.monitors.services.beat import Beat
+from apps.monitors.services.ping_keys import create_ping_key
 from apps.monitors.services.pings import Answer, PingRequest, accept_pings
 from apps.monitors.states.heartbeats import NEW
 
@@ -56,3 +58,14 @@ def make_beat(schedule: Schedule, **values: Any) -> Beat:
         "day_missed": 0,
     }  # fmt: skip
     return Beat(**{**fields, **values})
+
+
+def make_ping_key(**values: Any) -> PingKey:
+    """Return a ping key."""
+    values.setdefault("name", f"key-{next(_numbers)}")
+    return create_ping_key(actor=system("tests"), **values)
+
+
+def make_badge(kind: str, subject: str, **values: Any) -> Badge:
+    """Return a badge."""
+    return create_badge(actor=system("tests"), kind=kind, subject=subject, **values)

@@ -38,3 +38,19 @@ declare(
     kind=LIVE,
     fields={**_HEARTBEAT, "kind": TEXT, "exit_code": INTEGER_OR_NULL, "at": TIME, "status": TEXT},
 )
+
+for _verb, _doc in (
+    ("created", "A ping key was added."),
+    ("updated", "A ping key's name, limit or defaults were changed."),
+    ("renewed", "A ping key got another secret."),
+    ("deleted", "A ping key was removed."),
+):
+    declare(f"ping_key.{_verb}", doc=_doc, permission="ping_keys:view", fields={"ping_key_id": ID, "name": TEXT})
+
+for _verb, _doc in (("created", "A public badge was made."), ("deleted", "A public badge was revoked.")):
+    declare(
+        f"badge.{_verb}",
+        doc=_doc,
+        permission="badges:view",
+        fields={"badge_id": ID, "kind": TEXT, "subject_id": TEXT},
+    )

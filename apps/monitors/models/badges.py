@@ -34,3 +34,7 @@ class Badge(EditableModel):
 
     def __str__(self) -> str:
         return f"{self.shows} of {self.kind} {self.subject}"
+
+    def get_shows_words(self) -> str:
+        """Return what it shows where it has no label."""
+        return {self.UPTIME: f"uptime {self.days} d", self.LAST_PING: "last run"}.get(self.shows, "status")

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from apps.monitors.models.heartbeats import Heartbeat, HeartbeatDay, Ping, Run
@@ -92,3 +92,8 @@ def outputs_of(runs: Sequence[Run]) -> dict[tuple[int, int], str]:
         wanted |= Q(at=at, n=n)
     pings = Ping.objects.filter(wanted, num=runs[0].num).values_list("at", "n", "body")
     return {(at, n): body for at, n, body in pings}
+
+
+def ping_keys_with_counts(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Return ping keys with `heartbeat_count`, how many heartbeats belong to each."""
+    return rows.annotate(heartbeat_count=Count("heartbeats"))

@@ -37,8 +37,8 @@ _ANSWERS = {
 _BODY = {"text/plain": OpenApiTypes.STR}
 
 
-class _Always(BaseContentNegotiation):
-    """Whatever the job accepts, it gets the one answer there is."""
+class AnyForm(BaseContentNegotiation):
+    """Whatever the caller accepts, it gets the one answer there is."""
 
     def select_parser(self, request: Request, parsers: Any) -> BaseParser | None:
         """Read no body: it is kept as it came."""
@@ -54,7 +54,7 @@ class _PingView(ApiView):
     codes: ClassVar[dict[str, str]] = dict.fromkeys(("get", "head", "post", "put", "patch", "delete"), "public")
     authentication_classes = ()  # the address is the credential; a wrong header changes nothing
     renderer_classes = (JSONRenderer,)
-    content_negotiation_class = _Always
+    content_negotiation_class = AnyForm
     throttle_scope = "none"
 
     def accept(self, request: Request) -> HttpResponse:
