@@ -9,7 +9,7 @@ from django.utils import timezone
 from apps.core.ids import new_id
 from apps.core.models import Event
 from apps.core.principals import system
-from apps.monitors.checks import CertificateSeen, CheckConfig, CheckOutcome
+from apps.monitors.checks import CertificateSeen, CheckConfig, CheckOutcome, check_types
 from apps.monitors.models import CheckResult, DirtyBucket, Endpoint, EndpointState
 from apps.monitors.services.endpoint_configs import config_of
 from apps.monitors.services.endpoint_results import BUCKET_MS, CheckRun, record_results
@@ -24,11 +24,13 @@ def make_endpoint(**values: Any) -> Endpoint:
 
 
 def make_config(**values: Any) -> CheckConfig:
-    """Return a check's configuration without a row."""
+    """Return a check's configuration without a row; `options` as they are stored, secrets in plain text."""
     given: dict[str, Any] = {
         "endpoint_id": new_id(), "num": 1, "revision": 1, "name": "Shop", "endpoint_type": "http",
         "target": "http://127.0.0.1:9/", "interval_s": 60, "timeout_s": 5.0, **values,
     }  # fmt: skip
+    if given["endpoint_type"] in check_types:
+        given["options"] = check_types[given["endpoint_type"]].ready_options(given.get("options", {}))
     return CheckConfig(**given)
 
 

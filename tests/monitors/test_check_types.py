@@ -4,112 +4,127 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import uvloop
 
 from apps.core import net
-from apps.monitors.checks import CheckConfig, CheckOutcome, check_types, run_check
+from apps.monitors.checks import CheckConfig, CheckOutcome, as_expected, check_types, run_check
 from apps.monitors.checks.assertions import accepts, json_problem, parse_json_path, parse_status
 from apps.monitors.checks.options import complete_options
+from apps.monitors.services.endpoint_rules import DEFAULTS
 from tests.factories.monitors import make_config
+from tests.monitors.check_targets import MODULES
 from tests.support.servers import (
     CertificateAuthority,
     Reply,
     Request,
-    hanging_server,
     http_server,
     https_server,
-    server_context,
     tcp_server,
-    unused_port,
 )
 
 CA = CertificateAuthority()
+#: What a network namespace of its own or a database stands behind is tried in tests of its own.
+HAVE_NOTHING_TO_REACH = {"icmp", "push", "group"}
 
 
 def run(**values: Any) -> CheckOutcome:
     return asyncio.run(run_check(make_config(**values)))
 
 
+REACHING = [kind for kind, check in check_types.items() if check.target_help]
+
+
 @pytest.fixture
-def targets() -> Iterator[dict[str, dict[str, Any]]]:
-    """For every check type: configurations of a good target, a dead one, one that hangs and one that is forbidden."""
-    with ExitStack() as stack:
-        web = stack.enter_context(http_server())
-        port = stack.enter_context(tcp_server(lambda connection: connection.recv(1)))
-        secure = stack.enter_context(
-            tcp_server(lambda connection: connection.recv(1), context=server_context(CA.issue()))
-        )
-        hanging = stack.enter_context(hanging_server())
-        dead = unused_port()
-        yield {
-            "http": {
-                "good": {"target": web.url},
-                "dead": {"target": f"http://127.0.0.1:{dead}/"},
-                "hanging": {"target": f"http://127.0.0.1:{hanging.port}/"},
-                "forbidden": {"target": "http://169.254.169.254/"},
-            },
-            "tcp": {
-                "good": {"target": f"127.0.0.1:{port.port}"},
-                "dead": {"target": f"127.0.0.1:{dead}"},
-                "forbidden": {"target": "169.254.169.254:80"},
-            },
-            "tls": {
-                "good": {"target": f"localhost:{secure.port}", "ca_pem": CA.pem},
-                "dead": {"target": f"127.0.0.1:{dead}"},
-                "hanging": {"target": f"127.0.0.1:{hanging.port}"},
-                "forbidden": {"target": "169.254.169.254:443"},
-            },
-        }
+def targets(kind: str) -> Iterator[dict[str, Any]]:
+    """Give the type's configurations, their servers running."""
+    with MODULES[kind].targets() as found:
+        yield found
 
 
-def test_every_check_type_has_targets_in_the_contract_test(targets: dict[str, Any]) -> None:
-    assert set(targets) == set(check_types)
+# --- the contract of the registry ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", list(check_types))
+def test_type_has_a_label_fields_in_order_and_targets_here(kind: str) -> None:
+    check = check_types[kind]
+    assert check.label and kind in MODULES
+    assert len({one.name for one in check.fields}) == len(check.fields)
+    assert all(one.label and (one.choices or one.kind != "choice") for one in check.fields)
+    assert check.columns <= set(DEFAULTS)
+    if kind not in HAVE_NOTHING_TO_REACH:
+        with MODULES[kind].targets() as found:
+            assert {"good", "dead", "hanging", "forbidden"} <= set(found)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in REACHING if kind not in HAVE_NOTHING_TO_REACH])
 def test_good_target_is_up_with_latency_and_phases(kind: str, targets: dict[str, Any]) -> None:
-    outcome = run(endpoint_type=kind, **targets[kind]["good"])
+    outcome = run(endpoint_type=kind, **targets["good"])
     assert (outcome.status, outcome.error) == ("up", "")
     assert outcome.latency_ms is not None and outcome.latency_ms > 0
-    assert outcome.phases.connect_ms is not None and outcome.phases.connect_ms <= outcome.latency_ms
+    phases = outcome.phases
+    took = [phases.dns_ms, phases.connect_ms, phases.tls_ms, phases.first_byte_ms]
+    assert 0 < sum(ms for ms in took if ms is not None) <= outcome.latency_ms * 1.001
 
 
-@pytest.mark.parametrize("kind", list(check_types))
+@pytest.mark.parametrize("kind", [kind for kind in REACHING if kind not in HAVE_NOTHING_TO_REACH])
+def test_good_target_is_up_on_the_loop_of_the_worker_too(kind: str, targets: dict[str, Any]) -> None:
+    config = make_config(endpoint_type=kind, **targets["good"])
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(run_check(config)).status == "up"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in REACHING if kind not in HAVE_NOTHING_TO_REACH])
 def test_dead_target_is_down_with_a_reason(kind: str, targets: dict[str, Any]) -> None:
-    outcome = run(endpoint_type=kind, **targets[kind]["dead"])
+    outcome = run(endpoint_type=kind, **targets["dead"])
     assert outcome.status == "down"
-    assert "refused the connection" in outcome.error
+    assert "refused the connection" in outcome.error or "nothing listens" in outcome.error
     assert outcome.latency_ms is None
 
 
-@pytest.mark.parametrize("kind", ["http", "tls"])
+@pytest.mark.parametrize("kind", [kind for kind in REACHING if kind not in HAVE_NOTHING_TO_REACH])
 def test_hanging_target_is_down_after_its_timeout(kind: str, targets: dict[str, Any]) -> None:
     began = time.monotonic()
-    outcome = run(endpoint_type=kind, timeout_s=0.3, **targets[kind]["hanging"])
-    assert outcome.status == "down"
+    outcome = run(endpoint_type=kind, timeout_s=0.3, **targets["hanging"])
+    assert outcome.status == "down" and outcome.is_timeout
     assert "within 0.3 s" in outcome.error
     assert time.monotonic() - began < 30  # far below any default time-out, far above a slow machine
 
 
-@pytest.mark.parametrize("kind", list(check_types))
+@pytest.mark.parametrize("kind", REACHING)
 def test_forbidden_target_is_unknown_with_the_reason(kind: str, targets: dict[str, Any]) -> None:
-    outcome = run(endpoint_type=kind, **targets[kind]["forbidden"])
+    outcome = run(endpoint_type=kind, **targets["forbidden"])
     assert outcome.status == "unknown"
     assert "OUTBOUND_ALLOW" in outcome.error
 
 
-@pytest.mark.parametrize("kind", list(check_types))
+@pytest.mark.parametrize("kind", [kind for kind in REACHING if kind not in HAVE_NOTHING_TO_REACH])
 def test_good_target_that_is_too_slow_is_degraded(kind: str, targets: dict[str, Any]) -> None:
-    outcome = run(endpoint_type=kind, degraded_over_ms=0, **targets[kind]["good"])
+    outcome = run(endpoint_type=kind, degraded_over_ms=0, **targets["good"])
     assert outcome.status == "degraded"
     assert "counts as degraded" in outcome.error
 
 
-@pytest.mark.parametrize("kind", list(check_types))
+@pytest.mark.parametrize("kind", [kind for kind in REACHING if kind not in HAVE_NOTHING_TO_REACH])
+def test_upside_down_target_is_up_while_it_is_dead_and_down_while_it_answers(
+    kind: str, targets: dict[str, Any]
+) -> None:
+    found = {}
+    for case in ("good", "dead", "forbidden"):
+        config = make_config(endpoint_type=kind, inverse=True, **targets[case])
+        found[case] = as_expected(config, asyncio.run(run_check(config)))
+    assert {case: outcome.status for case, outcome in found.items()} == {
+        "good": "down",
+        "dead": "up",
+        "forbidden": "unknown",
+    }
+    assert (found["good"].error, found["dead"].error) == ("It answers, and this monitor expects it not to.", "")
+
+
+@pytest.mark.parametrize("kind", REACHING)
 def test_malformed_target_is_found_before_it_is_written(kind: str) -> None:
     values = {"target": "what is this", "method": "GET", "headers": {}, "expected_status": "2xx", "json_path": "",
               "json_value": None, "keyword": "", "keyword_absent": "",

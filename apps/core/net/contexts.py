@@ -76,7 +76,7 @@ def _make(
         context.load_default_certs()
     if client_cert is not None:
         try:
-            with _as_file(client_cert[0]) as certificate, _as_file(client_cert[1]) as key:
+            with as_file(client_cert[0]) as certificate, as_file(client_cert[1]) as key:
                 # The password callback keeps OpenSSL from asking on the terminal.
                 context.load_cert_chain(certificate, key, password=lambda: "")
         except (ssl.SSLError, ValueError, OSError) as error:
@@ -88,7 +88,7 @@ def _make(
 
 
 @contextlib.contextmanager
-def _as_file(pem: str) -> Iterator[str]:
+def as_file(pem: str) -> Iterator[str]:
     """Offer a text as a file: OpenSSL's Python binding reads keys from files only."""
     if hasattr(os, "memfd_create"):
         handle = os.memfd_create("pem")

@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 ERROR_LENGTH = 300
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
-#: For clients that only block (engines' libraries, SSH): a bounded number at a time, and never the event loop.
-_threads = ThreadPoolExecutor(24, thread_name_prefix="check")
+#: For clients that only block (engines' libraries, SSH): as many as there may be checks at once, so that none waits for
+#: one that hangs.
+_threads = ThreadPoolExecutor(400, thread_name_prefix="check")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +156,19 @@ async def run_check(config: CheckConfig) -> CheckOutcome:
     if not config.options and kind.fields:  # made by hand, without a row
         config = replace(config, options=kind.ready_options({}))
     try:
-        outcome = await kind.run(config)
+        return await kind.run(config)
     except Exception as error:
         log.exception("the check of endpoint %s failed by itself", config.num)
         return CheckOutcome(status=UNKNOWN, error=f"The check itself failed: {type(error).__name__}.")
-    return inverted(outcome) if config.inverse else outcome
 
 
-def inverted(outcome: CheckOutcome) -> CheckOutcome:
-    """Turn an answer round, for what is expected not to answer. What could not be checked stays unknown."""
+def as_expected(config: CheckConfig, outcome: CheckOutcome) -> CheckOutcome:
+    """Turn the outcome round where the endpoint is expected not to answer. What could not be checked stays unknown.
+
+    Call it last, when it is settled whose fault a silence is.
+    """
+    if not config.inverse:
+        return outcome
     if outcome.status == DOWN:
         outcome.status, outcome.error = UP, ""
     elif outcome.status in (UP, DEGRADED):

@@ -13,7 +13,7 @@ from apps.core.fields import MASK
 from apps.core.models import Tag
 from apps.core.net import run_sync
 from apps.core.principals import Principal
-from apps.monitors.checks import check_types, run_check
+from apps.monitors.checks import as_expected, check_types, run_check
 from apps.monitors.checks.options import masked_options, split_options
 from apps.monitors.models import DroppedSeries, Endpoint, EndpointState
 from apps.monitors.services.endpoint_certificates import withdraw_certificate_alert
@@ -175,7 +175,7 @@ def check_endpoint(*, endpoint: Endpoint, actor: Principal) -> CheckRun:
     """
     config = config_of(endpoint)
     started = timezone.now()
-    outcome = run_sync(run_check(config))
+    outcome = as_expected(config, run_sync(run_check(config)))
     run = CheckRun(config, started, outcome)
     with transaction.atomic():
         store_manual_result(run)

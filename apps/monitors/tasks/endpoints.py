@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.core import bell, leases
 from apps.core.pulse import sweep
 from apps.core.runner import runner
-from apps.monitors.checks import CheckConfig, CheckOutcome, run_check
+from apps.monitors.checks import CheckConfig, CheckOutcome, as_expected, run_check
 from apps.monitors.connectivity import guard
 from apps.monitors.models import Endpoint, EndpointState
 from apps.monitors.pressure import LoopLag
@@ -65,7 +65,7 @@ def _check(config: CheckConfig) -> Callable[[], Coroutine[Any, Any, None]]:
             runner().store(release_checks, config.num)
             raise
         outcome = excuse(config, outcome, lost_s=lag.lost_since(began))
-        outcome = await guard().judge(config, outcome)
+        outcome = as_expected(config, await guard().judge(config, outcome))
         runner().store(record_results, CheckRun(config, started, outcome))
 
     return check
