@@ -1,5 +1,6 @@
 """Rows that a caller may see."""
 
+from datetime import datetime
 from typing import Any, Self
 
 from django.db.models import Q, QuerySet
@@ -34,3 +35,15 @@ class ThresholdQuerySet(QuerySet[Any]):
         if principal.bound_kind == "server":
             return self.filter(Q(server_id=principal.bound_id) | Q(server_id__isnull=True))
         return self
+
+
+class SilenceQuerySet(QuerySet[Any]):
+    """Silences."""
+
+    def visible_to(self, principal: Principal) -> Self:
+        """Return what the caller may see: a key bound to a server sees none, they speak of other things' names."""
+        return self.none() if principal.bound_kind else self
+
+    def running(self, at: datetime) -> Self:
+        """Return the silences in force at a moment."""
+        return self.filter(ended_at__isnull=True, cancelled_at__isnull=True, starts_at__lte=at, ends_at__gt=at)

@@ -3,7 +3,9 @@
 from datetime import timedelta
 from uuid import UUID
 
-from apps.alerts.services import clear_alert, open_alert
+from django.utils import timezone
+
+from apps.alerts.services import clear_alert, open_alert, review_all_open
 from apps.core.events import Subject, reader
 from apps.core.models import Event
 from apps.core.principals import system
@@ -129,3 +131,10 @@ def follow_servers(event: Event) -> None:
         )
     else:
         clear_alert(source="server", kind="", subject_id=event.subject_id, actor=ACTOR, note="The server was removed.")
+
+
+@reader("alerts.maintenance", "maintenance.*")
+def follow_maintenance(event: Event) -> None:
+    """Have the open alerts looked at again when a maintenance window begins, ends or is changed."""
+    # A little later: other processes keep their copy of the windows for a second.
+    review_all_open(now=timezone.now() + timedelta(seconds=2))

@@ -10,6 +10,7 @@ from apps.core.events.sequencer import sequence_events
 from apps.core.ids import new_id
 from apps.core.models import Event
 from apps.core.principals import system
+from apps.fleet.models import Server
 
 
 def make_alert(
@@ -71,3 +72,29 @@ def run_spine() -> None:
     """Number what was emitted and let every reader catch up."""
     while sequence_events() or dispatch_all():
         pass
+
+
+def server_offline(server: Server) -> Event:
+    """Emit what the fleet says of a server that fell silent."""
+    return _presence("server.offline", server, "critical")
+
+
+def server_online(server: Server) -> Event:
+    """Emit what the fleet says of a server that is back."""
+    return _presence("server.online", server, "info")
+
+
+def _presence(name: str, server: Server, level: str) -> Event:
+    return emit(
+        name,
+        subject=Subject("server", str(server.id), server.name),
+        actor=system("fleet"),
+        level=level,
+        server_id=server.id,
+        data={
+            "server_id": str(server.id),
+            "slug": server.slug,
+            "name": server.name,
+            "last_seen": "2026-01-01T00:00:00+00:00",
+        },
+    )

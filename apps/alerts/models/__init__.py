@@ -1,6 +1,18 @@
 """Tables of the alerts."""
 
 from apps.alerts.models.alerts import Alert
+from apps.alerts.models.escalation import EscalationPolicy, EscalationStep, Reminder
+from apps.alerts.models.silences import Decision, Flap, Silence
 from apps.alerts.models.thresholds import Breach, Threshold
 
-__all__ = ["Alert", "Breach", "Threshold"]
+__all__ = [
+    "Alert",
+    "Breach",
+    "Decision",
+    "EscalationPolicy",
+    "EscalationStep",
+    "Flap",
+    "Reminder",
+    "Silence",
+    "Threshold",
+]

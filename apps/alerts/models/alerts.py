@@ -28,6 +28,15 @@ class Alert(EditableModel):
         ACKNOWLEDGED = "acknowledged", "Acknowledged"
         RESOLVED = "resolved", "Resolved"
 
+    class Mute(models.TextChoices):
+        """Why nothing is told of it now."""
+
+        SILENCE = "silence", "Silenced"
+        MAINTENANCE = "maintenance", "Under maintenance"
+        DEPENDENCY = "dependency", "Follows from something else"
+        WAITING = "waiting", "Waiting whether its parent is down too"
+        FLAPPING = "flapping", "Flapping"
+
     source = models.CharField(max_length=32)  # endpoint, heartbeat, certificate, server
     kind = models.CharField(max_length=128)  # availability, run, certificate, cpu, disk:/var ...
     subject_kind = models.CharField(max_length=32)
@@ -46,9 +55,23 @@ class Alert(EditableModel):
     escalated_at = models.DateTimeField(null=True)
     acknowledged_at = models.DateTimeField(null=True)
     acknowledged_by = models.CharField(max_length=255, blank=True)
+    acknowledged_until = models.DateTimeField(null=True)  # null: until it is resolved
     resolved_at = models.DateTimeField(null=True)
     resolved_by = models.CharField(max_length=255, blank=True)
     note = models.TextField(blank=True)
+    count = models.PositiveIntegerField(default=1)  # how often it was seen while it was open
+    last_seen_at = models.DateTimeField(default=timezone.now)
+    #: People were told that it opened. Of what nobody was told, no end is told either.
+    is_told = models.BooleanField(default=True)
+    told_at = models.DateTimeField(null=True)
+    owes_escalation = models.BooleanField(default=False)  # it got worse while nothing was told
+    muted_by = models.CharField(max_length=16, choices=Mute.choices, blank=True)  # "": nothing keeps it from people
+    muted_reason = models.CharField(max_length=300, blank=True)
+    #: What mutes it, by value: the silence, the maintenance window, the parent that is down.
+    cause_kind = models.CharField(max_length=32, blank=True)
+    cause_id = models.CharField(max_length=64, blank=True)
+    cause_name = models.CharField(max_length=255, blank=True)
+    review_at = models.DateTimeField(null=True)  # when the sweep asks again whether people are told
 
     objects = AlertQuerySet.as_manager()
 
@@ -67,6 +90,13 @@ class Alert(EditableModel):
             models.Index(fields=["server_id", "-id"], name="alert_server"),
             models.Index(fields=["subject_kind", "subject_id", "-id"], name="alert_subject"),
             models.Index(fields=["opened_at"], name="alert_opened_at"),
+            models.Index(fields=["review_at"], condition=Q(review_at__isnull=False), name="alert_review"),
+            models.Index(fields=["cause_kind", "cause_id"], condition=~Q(cause_id=""), name="alert_cause"),
+            models.Index(
+                fields=["acknowledged_until"],
+                condition=Q(status="acknowledged", acknowledged_until__isnull=False),
+                name="alert_acknowledged_until",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -76,6 +106,11 @@ class Alert(EditableModel):
     def type(self) -> str:
         """Return the kind without its instance: "disk" of "disk:/var"."""
         return self.kind.partition(":")[0]
+
+    @property
+    def is_muted(self) -> bool:
+        """Return whether nothing is told of it now; ask again at the moment of sending."""
+        return bool(self.muted_by)
 
     @property
     def is_open(self) -> bool:

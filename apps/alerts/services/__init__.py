@@ -1,6 +1,15 @@
 """Transitions of alerts and thresholds."""
 
-from apps.alerts.services.alerts import acknowledge_alert, clear_alert, open_alert, resolve_alert
+from apps.alerts.services.alerts import (
+    acknowledge_alert,
+    clear_alert,
+    open_alert,
+    resolve_alert,
+    unacknowledge_alert,
+)
+from apps.alerts.services.escalation import create_policy, delete_policy, update_policy
+from apps.alerts.services.silences import begin_and_end, cancel_silence, create_silence
+from apps.alerts.services.suppression import mend_orphans, review_all_open, review_due, settle_flaps
 from apps.alerts.services.thresholds import (
     change_config,
     create_threshold,
@@ -11,12 +20,23 @@ from apps.alerts.services.thresholds import (
 
 __all__ = [
     "acknowledge_alert",
+    "begin_and_end",
+    "cancel_silence",
     "change_config",
     "clear_alert",
+    "create_policy",
+    "create_silence",
     "create_threshold",
+    "delete_policy",
     "delete_threshold",
     "evaluate_thresholds",
+    "mend_orphans",
     "open_alert",
     "resolve_alert",
+    "review_all_open",
+    "review_due",
+    "settle_flaps",
+    "unacknowledge_alert",
+    "update_policy",
     "update_threshold",
 ]

@@ -1,13 +1,14 @@
 """Thresholds: what people set, and the sweep that holds the latest snapshots against it."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from apps.alerts.limits import BEGIN, DROP, TELL, Held, instances, is_breached, moves
 from apps.alerts.models import Breach, Threshold
 from apps.alerts.services.alerts import clear_alert, open_alert
 from apps.alerts.states import RANK
@@ -20,9 +21,6 @@ from apps.fleet.models import Server
 #: The six limits that `/alerts/config` shows.
 CONFIG_METRICS = ("cpu", "memory", "disk")
 CONFIG_LEVELS = ("warning", "critical")
-#: Where a threshold names no clear value: this share of the limit on the good side, so that 80.1/79.9 is one alert.
-HYSTERESIS = 0.05
-
 FIELDS = ("server", "metric", "comparison", "value", "level", "for_s", "clear_value", "enabled")
 _UNITS = {"load_per_core": "", "temperature": " °C"}
 _LABELS = {
@@ -219,30 +217,6 @@ def _emit(name: str, threshold: Threshold, actor: Principal, **audit: Mapping[st
 # --- the sweep -----------------------------------------------------------------------------------------------------
 
 
-def is_breached(comparison: str, value: float, limit: float) -> bool:
-    """Return whether `value` is on the bad side of `limit`."""
-    if comparison == "gt":
-        return value > limit
-    if comparison == "gte":
-        return value >= limit
-    if comparison == "lt":
-        return value < limit
-    return value <= limit
-
-
-def has_cleared(threshold: Threshold, value: float) -> bool:
-    """Return whether a breached threshold is over: the value has passed its clear value."""
-    clear = threshold.clear_value
-    if clear is None:
-        margin = abs(threshold.value) * HYSTERESIS
-        clear = threshold.value - margin if threshold.comparison in ("gt", "gte") else threshold.value + margin
-    return (
-        not is_breached(threshold.comparison, value, clear)
-        if threshold.comparison in ("gt", "lt")
-        else (value < clear if threshold.comparison == "gte" else value > clear)
-    )
-
-
 def evaluate_thresholds(*, now: datetime | None = None) -> int:
     """Hold the latest snapshots against the thresholds; open, escalate and clear alerts.
 
@@ -276,50 +250,30 @@ def evaluate_thresholds(*, now: datetime | None = None) -> int:
     return changes
 
 
-def _instances(values: Mapping[str, float]) -> dict[str, float]:
-    """Return the figures that are held against limits: each mount by itself, not the worst of them once more."""
-    per_mount = {instance.partition(":")[0] for instance in values if ":" in instance}
-    return {instance: value for instance, value in values.items() if instance not in per_mount}
-
-
 def _evaluate_server(
     server: fleet.LatestValues,
     limits: Mapping[tuple[str, str], Threshold],
     open_breaches: dict[tuple[str, str], Breach],
     now: datetime,
 ) -> int:
-    values = _instances(server.values)
-    changed: set[str] = set()
-    for instance, value in values.items():
-        for level in RANK:
-            threshold = limits.get((instance.partition(":")[0], level))
-            breach = open_breaches.get((instance, level))
-            if breach is None:
-                if threshold and is_breached(threshold.comparison, value, threshold.value):
-                    with transaction.atomic():
-                        breach, _ = Breach.objects.get_or_create(
-                            server_id=server.server_id, instance=instance, level=level, defaults={"since": now}
-                        )
-                    open_breaches[instance, level] = breach
-                    changed.add(instance)
-            elif threshold is None or has_cleared(threshold, value):
-                open_breaches.pop((instance, level))
-                _end(server, breach, open_breaches)
-                changed.add(instance)
-            if breach and threshold and not breach.is_told and (instance, level) in open_breaches:
-                # A value between clear and limit neither counts as breached nor restarts the clock of a told breach.
-                if not is_breached(threshold.comparison, value, threshold.value):
-                    open_breaches.pop((instance, level))
-                    breach.delete()
-                elif breach.since <= now - timedelta(seconds=threshold.for_s):
-                    _tell(server, breach, threshold, instance, value)
-                    changed.add(instance)
-    for (instance, level), breach in list(open_breaches.items()):
-        if instance not in values:  # e.g. a disk that was unmounted: it is no longer there to be full
-            open_breaches.pop((instance, level))
-            _end(server, breach, open_breaches)
-            changed.add(instance)
-    return len(changed)
+    held = {key: Held(breach.since, breach.is_told) for key, breach in open_breaches.items()}
+    found = moves(instances(server.values), limits, held, now)
+    for move in found:
+        key = (move.instance, move.level)
+        if move.what == BEGIN:
+            with transaction.atomic():
+                open_breaches[key], _ = Breach.objects.get_or_create(
+                    server_id=server.server_id, instance=move.instance, level=move.level, defaults={"since": now}
+                )
+        elif move.what == DROP:
+            open_breaches.pop(key).delete()
+        elif move.what == TELL:
+            assert move.value is not None
+            limit = limits[move.instance.partition(":")[0], move.level]
+            _tell(server, open_breaches[key], limit, move.instance, move.value)
+        else:
+            _end(server, open_breaches.pop(key), is_last=move.clears)
+    return len({move.instance for move in found})
 
 
 def _tell(server: fleet.LatestValues, breach: Breach, threshold: Threshold, instance: str, value: float) -> None:
@@ -332,7 +286,7 @@ def _tell(server: fleet.LatestValues, breach: Breach, threshold: Threshold, inst
             kind=instance,
             subject=Subject("server", str(server.server_id), server.name),
             level=threshold.level,
-            message=_message(server, threshold, instance, value),
+            message=message_of(server.name, threshold, instance, value),
             value=value,
             threshold=threshold.value,
             server_id=server.server_id,
@@ -341,10 +295,10 @@ def _tell(server: fleet.LatestValues, breach: Breach, threshold: Threshold, inst
         )
 
 
-def _end(server: fleet.LatestValues, breach: Breach, left: Mapping[tuple[str, str], Breach]) -> None:
+def _end(server: fleet.LatestValues, breach: Breach, *, is_last: bool) -> None:
     with transaction.atomic():
         breach.delete()
-        if not any(key[0] == breach.instance for key in left):
+        if is_last:
             clear_alert(
                 source="server",
                 kind=breach.instance,
@@ -354,13 +308,14 @@ def _end(server: fleet.LatestValues, breach: Breach, left: Mapping[tuple[str, st
             )
 
 
-def _message(server: fleet.LatestValues, threshold: Threshold, instance: str, value: float) -> str:
+def message_of(server_name: str, threshold: Threshold, instance: str, value: float) -> str:
+    """Return what an alert says of a breach."""
     metric, _, mount = instance.partition(":")
     unit = _UNITS.get(metric, " %")
     what = f"{_LABELS.get(metric, metric)}{f' {mount}' if mount else ''}"
     lasting = f" for {threshold.for_s} s" if threshold.for_s else ""
     limit = f"{threshold.get_comparison_display()} {threshold.value:g}{unit}{lasting}"
-    return f"{what} on {server.name} is {value:.1f}{unit} ({limit})"
+    return f"{what} on {server_name} is {value:.1f}{unit} ({limit})"
 
 
 def _evidence(server: fleet.LatestValues, instance: str, threshold: Threshold) -> dict[str, Any]:

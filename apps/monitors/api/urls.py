@@ -1,8 +1,15 @@
 """Routes of the app below `/api/v1/`."""
 
 from apps.monitors.api.certificates.urls import urlpatterns as certificate_patterns
+from apps.monitors.api.dependencies.urls import urlpatterns as dependency_patterns
 from apps.monitors.api.endpoints.urls import urlpatterns as endpoint_patterns
 from apps.monitors.api.heartbeats.urls import urlpatterns as heartbeat_patterns
 from apps.monitors.api.maintenance.urls import urlpatterns as maintenance_patterns
 
-urlpatterns = [*certificate_patterns, *endpoint_patterns, *heartbeat_patterns, *maintenance_patterns]
+urlpatterns = [
+    *certificate_patterns,
+    *dependency_patterns,
+    *endpoint_patterns,
+    *heartbeat_patterns,
+    *maintenance_patterns,
+]

@@ -1,6 +1,7 @@
 """Shapes of the alerts' API."""
 
 from apps.alerts.api.serializers.alerts import AlertDetailSerializer, AlertSerializer, NoteSerializer
+from apps.alerts.api.serializers.silences import SilenceSerializer, SilenceWriteSerializer, WhySerializer
 from apps.alerts.api.serializers.thresholds import ConfigSerializer, DurationField, ThresholdSerializer
 
 __all__ = [
@@ -9,5 +10,8 @@ __all__ = [
     "ConfigSerializer",
     "DurationField",
     "NoteSerializer",
+    "SilenceSerializer",
+    "SilenceWriteSerializer",
     "ThresholdSerializer",
+    "WhySerializer",
 ]

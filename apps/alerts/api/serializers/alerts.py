@@ -2,10 +2,19 @@
 
 from typing import Any, cast
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.alerts.models import Alert
 from apps.fleet.models import Server
+
+
+class CauseSerializer(serializers.Serializer[Any]):
+    """What mutes an alert."""
+
+    kind = serializers.CharField()
+    id = serializers.CharField()
+    name = serializers.CharField()
 
 
 class AlertSerializer(serializers.ModelSerializer[Alert]):
@@ -17,6 +26,12 @@ class AlertSerializer(serializers.ModelSerializer[Alert]):
     agent_id = serializers.SerializerMethodField(help_text="Slug of the server, where it is about one.")
     acknowledged = serializers.SerializerMethodField()
     silenced = serializers.BooleanField(source="is_silenced", read_only=True)
+    told = serializers.BooleanField(source="is_told", read_only=True, help_text="People were told that it opened.")
+    muted_by = serializers.CharField(
+        read_only=True,
+        help_text="What keeps it from people: silence, maintenance, dependency, waiting, flapping; or empty.",
+    )
+    cause = serializers.SerializerMethodField(help_text="The silence, window or parent that mutes it.")
     created_at = serializers.DateTimeField(source="opened_at", read_only=True)
 
     class Meta:
@@ -39,7 +54,14 @@ class AlertSerializer(serializers.ModelSerializer[Alert]):
             "acknowledged",
             "acknowledged_at",
             "acknowledged_by",
+            "acknowledged_until",
             "silenced",
+            "told",
+            "muted_by",
+            "muted_reason",
+            "cause",
+            "count",
+            "last_seen_at",
             "tags",
             "note",
             "created_at",
@@ -59,6 +81,13 @@ class AlertSerializer(serializers.ModelSerializer[Alert]):
             slugs.update(dict.fromkeys(wanted, ""))
             slugs.update(Server.objects.filter(id__in=wanted).values_list("id", "slug"))
         return slugs[alert.server_id] or None
+
+    @extend_schema_field(CauseSerializer(allow_null=True))
+    def get_cause(self, alert: Alert) -> dict[str, str] | None:
+        """Return what mutes it, by value."""
+        if not alert.cause_id:
+            return None
+        return {"kind": alert.cause_kind, "id": alert.cause_id, "name": alert.cause_name}
 
     def get_acknowledged(self, alert: Alert) -> bool:
         """Return whether somebody took care of it."""

@@ -1,6 +1,18 @@
 """Views of the alerts' API."""
 
 from apps.alerts.api.views.alerts import AlertViewSet
+from apps.alerts.api.views.escalation import AlertLadderView, AlertUnacknowledgeView, EscalationPolicyViewSet
+from apps.alerts.api.views.silences import SilenceViewSet
 from apps.alerts.api.views.thresholds import AlertConfigView, ThresholdViewSet
+from apps.alerts.api.views.why import AlertWhyView
 
-__all__ = ["AlertConfigView", "AlertViewSet", "ThresholdViewSet"]
+__all__ = [
+    "AlertConfigView",
+    "AlertLadderView",
+    "AlertUnacknowledgeView",
+    "AlertViewSet",
+    "AlertWhyView",
+    "EscalationPolicyViewSet",
+    "SilenceViewSet",
+    "ThresholdViewSet",
+]

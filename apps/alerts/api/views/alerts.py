@@ -1,7 +1,9 @@
 """Views of alerts."""
 
+from datetime import timedelta
 from typing import Any, ClassVar
 
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view, inline_serializer
 from rest_framework.decorators import action
@@ -10,6 +12,7 @@ from rest_framework.response import Response
 
 from apps.alerts import selectors, services
 from apps.alerts.api.serializers import AlertDetailSerializer, AlertSerializer, ConfigSerializer, NoteSerializer
+from apps.alerts.api.serializers.escalation import AcknowledgeSerializer
 from apps.alerts.models import Alert
 from apps.alerts.states import LEVELS, STATUSES
 from apps.core.api.pagination import EnvelopePagination
@@ -109,15 +112,20 @@ class AlertViewSet(ApiViewSet):
     @extend_schema(
         operation_id="alerts_acknowledge",
         summary="Acknowledge",
-        request=NoteSerializer,
+        request=AcknowledgeSerializer,
         responses=AlertDetailSerializer,
         examples=[OpenApiExample("With a note", value={"note": "Restarting the database."}, request_only=True)],
     )
     @action(detail=True, methods=["post"])
     def acknowledge(self, request: Request, id: str) -> Response:
         """Take care of an alert; 409 once resolved."""
-        note = clean(NoteSerializer, request.data)["note"]
-        alert = services.acknowledge_alert(alert_id=self.get_object().id, note=note, actor=self.principal())
+        given = clean(AcknowledgeSerializer, request.data)
+        alert = services.acknowledge_alert(
+            alert_id=self.get_object().id,
+            note=given["note"],
+            until=timezone.now() + timedelta(seconds=given["for_s"]) if given["for_s"] else None,
+            actor=self.principal(),
+        )
         return with_etag(Response(AlertDetailSerializer(alert).data), alert)
 
     @extend_schema(
