@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.template import Context, Engine, Library, Template, TemplateSyntaxError
-from django.template.base import FilterExpression, Node, VariableNode
+from django.template.base import FilterExpression, Node, TextNode, VariableNode
 from django.template.defaultfilters import default, lower, title, truncatechars, upper
 from django.template.defaulttags import IfNode, do_if
 from django.utils import timezone
@@ -71,6 +71,10 @@ def compiled(source: str) -> Template:
         token = getattr(error, "token", None)
         line = f"line {token.lineno}: " if token is not None and "line" not in str(error) else ""
         raise BadTemplate(f"{line}{error}") from error
+    for node in template.nodelist.get_nodes_by_type(TextNode):
+        assert isinstance(node, TextNode)
+        if any(mark in node.s for mark in ("{{", "}}", "{%", "%}")):
+            raise BadTemplate("a {{ or {% is opened and never closed on its line, or closed and never opened")
     for expression, line in _expressions(template.nodelist):
         lookups = getattr(expression.var, "lookups", None)
         if lookups is not None and (lookups[0] not in NAMES or len(lookups) > 1):

@@ -10,7 +10,17 @@ from apps.core.events.catalogue import catalogue
 from apps.core.registries import subjects
 from apps.notifications.routing.facts import FactLike, level_of, source_of, thing_of
 
-__all__ = ["CALMING", "LEVEL_WORDS", "Text", "level_of", "source_of", "text_of", "thing_of"]
+__all__ = [
+    "CALMING",
+    "LEVEL_WORDS",
+    "Text",
+    "level_of",
+    "payload_for_people",
+    "payload_of",
+    "source_of",
+    "text_of",
+    "thing_of",
+]
 
 LEVEL_WORDS = {"critical": "Critical", "warning": "Warning", "info": "Notice"}
 #: Told without alarm, whatever the level of the alert was.
@@ -80,3 +90,25 @@ def _figures(data: Mapping[str, Any]) -> str:
 def _path(kind: str, name: str) -> str:
     known = subjects.get(kind)
     return known.url(name) if known else ""
+
+
+def payload_of(fact: FactLike) -> dict[str, Any]:
+    """Return a fact as programs get it. Source: Standard Webhooks, "payload structure"."""
+    return {
+        "type": fact.name,
+        "timestamp": fact.at.isoformat().replace("+00:00", "Z"),
+        "id": str(fact.uid),
+        "seq": fact.seq,
+        "data": fact.data,
+        "subject": {"kind": fact.subject_kind, "id": fact.subject_id, "name": fact.subject_name},
+        "level": fact.level,
+        "tags": fact.tags,
+        "actor": {key: fact.actor.get(key) for key in ("kind", "id", "name")},
+    }
+
+
+def payload_for_people(fact: FactLike, *, prefix: str = "") -> dict[str, Any]:
+    """Return a fact as channels get it: the payload of programs with title, message and link."""
+    text = text_of(fact)
+    words = {"title": f"{prefix}{text.title}", "message": text.message, "url": text.url}
+    return {**payload_of(fact), "level": text.level, **words}

@@ -204,7 +204,8 @@ def test_rule_is_created_changed_and_shown_in_the_words_of_the_contract(admin: A
     answer = admin.post(f"{BASE}/notifications/rules", body, format="json")
     assert answer.status_code == 201, answer.json()
     shown = answer.json()
-    assert shown["events"] == ["alert.*"] and shown["filter"] == {"level": ["critical"], "source": [], "tag": ["db"]}
+    assert shown["events"] == ["alert.*"]
+    assert shown["filter"] == {"level": ["critical"], "source": [], "tag": ["db"], "subject": [], "server": []}
     assert (shown["throttle"], shown["escalate_after"]) == (600, 1800)
     assert shown["quiet_hours"]["start"] == "22:00" and shown["quiet_hours"]["except_levels"] == ["critical"]
     path = f"{BASE}/notifications/rules/{shown['id']}"
@@ -233,6 +234,16 @@ def test_rule_is_created_changed_and_shown_in_the_words_of_the_contract(admin: A
         ({"throttle": "soon"}, "throttle"),
         ({"throttle": -5}, "throttle"),
         ({"quiet_hours": {"start": "25:00", "end": "07:00"}}, "quiet_hours"),
+        ({"hours": {"start": "08:00", "end": "08:00"}}, "hours"),
+        ({"digest": {"every": "5s"}}, "digest"),
+        ({"digest": {"every": "1h", "at": "08:00"}}, "digest"),
+        ({"digest": {"at": "08:00", "timezone": "Mars/Base"}}, "digest"),
+        ({"filter": {"server": ["no-such-server"]}}, "servers"),
+        ({"title_template": "{{ title"}, "title_template"),
+        ({"title_template": "{{ secret }}"}, "title_template"),
+        ({"body_template": "{% include 'x' %}"}, "body_template"),
+        ({"body_template": "x" * 4001}, "body_template"),
+        ({"order": -1}, "order"),
         ({"quiet_hours": {"start": "22:00", "end": "07:00", "timezone": "Mars/Base"}}, "quiet_hours"),
         ({"escalate_after": "30m"}, "escalate_after"),
         ({"name": ""}, "name"),

@@ -1,4 +1,4 @@
-"""Channels and rules."""
+"""Channels."""
 
 from typing import Any
 
@@ -8,15 +8,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.core.api.views import ApiViewSet, clean, expected_revision, idempotent, with_etag
-from apps.core.errors import Invalid, NotFound
+from apps.core.errors import NotFound
 from apps.notifications import selectors, services
 from apps.notifications.api.serializers import (
     ChannelBody,
     ChannelSerializer,
-    FullRuleBody,
     RuleBody,
     RuleSerializer,
+    TransportSerializer,
     TrialSerializer,
+    channel_values,
     rule_values,
 )
 from apps.notifications.models import Channel
@@ -52,6 +53,7 @@ class ChannelViewSet(ApiViewSet):
     lookup_field = "id"
     codes = {
         "list": "channels:view",
+        "types": "channels:view",
         "create": "channels:create",
         "partial_update": "channels:update",
         "destroy": "channels:delete",
@@ -71,6 +73,13 @@ class ChannelViewSet(ApiViewSet):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().list(request, *args, **kwargs)
 
+    @extend_schema(
+        summary="The types of channels with the fields of their configuration",
+        responses=TransportSerializer(many=True),
+    )
+    def types(self, request: Request) -> Response:
+        return Response(TransportSerializer(selectors.kinds_of_channels(), many=True).data)
+
     @extend_schema(summary="Add a channel", request=ChannelBody, responses={201: ChannelSerializer}, examples=_EXAMPLES)
     def create(self, request: Request) -> Response:
         self._look_up_target(request, None)  # before any transaction: it asks the name server
@@ -78,13 +87,14 @@ class ChannelViewSet(ApiViewSet):
 
     @idempotent
     def _create(self, request: Request) -> Response:
-        values = _channel_values(clean(ChannelBody, request.data))
+        values = channel_values(clean(ChannelBody, request.data))
         channel = services.create_channel(
             actor=self.principal(),
-            name=values["name"],
-            type=values["type"],
-            config=values.get("config", {}),
-            enabled=values["enabled"],
+            name=values.pop("name"),
+            type=values.pop("type"),
+            config=values.pop("config", {}),
+            enabled=values.pop("enabled"),
+            manners=values,
         )
         return with_etag(Response(self.get_serializer(channel).data, status=201), channel)
 
@@ -95,7 +105,7 @@ class ChannelViewSet(ApiViewSet):
         channel = self.get_object()
         revision = expected_revision(request, channel)
         self._look_up_target(request, channel)
-        values = _channel_values(clean(ChannelBody, request.data, partial=True))
+        values = channel_values(clean(ChannelBody, request.data, partial=True))
         services.update_channel(actor=self.principal(), channel_id=channel.id, changes=values, revision=revision)
         channel = self.get_object()
         return with_etag(Response(self.get_serializer(channel).data), channel)
@@ -152,13 +162,6 @@ class ChannelViewSet(ApiViewSet):
                 services.check_target(target, field=f"config.{field.name}")
 
 
-def _channel_values(values: dict[str, Any]) -> dict[str, Any]:
-    short = {name: values.pop(name) for name in ("url", "headers") if name in values}
-    if short:
-        values["config"] = {**short, **values.get("config", {})}
-    return values
-
-
 def trial_response(result: services.TrialResult) -> Response:
     """Return what the other side said, in HTTP 200 whatever it said."""
     return Response(
@@ -172,65 +175,3 @@ def trial_response(result: services.TrialResult) -> Response:
             "message_id": result.delivery.message_id,
         }
     )
-
-
-class RuleViewSet(ApiViewSet):
-    """Which events go to which channels."""
-
-    queryset = selectors.rules_with_channels()
-    serializer_class = RuleSerializer
-    lookup_field = "id"
-    codes = {
-        "list": "rules:view",
-        "create": "rules:create",
-        "partial_update": "rules:update",
-        "destroy": "rules:delete",
-    }
-
-    @extend_schema(summary="Notification rules")
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
-
-    @extend_schema(
-        summary="Add a notification rule",
-        request=FullRuleBody,
-        responses={201: RuleSerializer},
-        examples=[
-            OpenApiExample(
-                "Nights",
-                {
-                    "name": "Database, by day", "events": ["alert.*"], "filter": {"level": ["critical"], "tag": ["db"]},
-                    "channel_ids": ["0192f0c4-0000-7000-8000-000000000000"], "throttle": "10m", "escalate_after": "30m",
-                    "quiet_hours": {"start": "22:00", "end": "07:00", "timezone": "Europe/Berlin"},
-                },
-                request_only=True,
-            )
-        ],
-    )  # fmt: skip
-    @idempotent
-    def create(self, request: Request) -> Response:
-        values = rule_values(clean(FullRuleBody, request.data))
-        if not values.get("name"):
-            raise Invalid({"name": "is required"})
-        rule = services.create_rule(actor=self.principal(), values=values)
-        return with_etag(Response(self.get_serializer(rule).data, status=201), rule)
-
-    @extend_schema(
-        summary="Change a rule", parameters=[_ID], request=FullRuleBody(partial=True), responses=RuleSerializer
-    )
-    def partial_update(self, request: Request, id: str) -> Response:
-        rule = self.get_object()
-        services.update_rule(
-            actor=self.principal(),
-            rule_id=rule.id,
-            changes=rule_values(clean(FullRuleBody, request.data, partial=True)),
-            revision=expected_revision(request, rule),
-        )
-        rule = self.get_object()
-        return with_etag(Response(self.get_serializer(rule).data), rule)
-
-    @extend_schema(summary="Remove a rule", parameters=[_ID], responses={204: None})
-    def destroy(self, request: Request, id: str) -> Response:
-        rule = self.get_object()
-        services.delete_rule(actor=self.principal(), rule_id=rule.id, revision=expected_revision(request, rule))
-        return Response(status=204)

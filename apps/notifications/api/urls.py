@@ -5,8 +5,10 @@ from typing import Any
 
 from django.urls import URLPattern, re_path
 
-from apps.notifications.api.channels import ChannelViewSet, RuleViewSet
+from apps.notifications.api.channels import ChannelViewSet
+from apps.notifications.api.deliveries import LedgerViewSet
 from apps.notifications.api.inbox import NotificationViewSet
+from apps.notifications.api.rules import RoutingPreviewView, RuleViewSet, TemplatePreviewView
 from apps.notifications.api.webhooks import DeliveryViewSet, WebhookViewSet
 
 
@@ -28,7 +30,13 @@ urlpatterns = [
     _route("notifications/rules", RuleViewSet, _LISTING),
     _route(f"notifications/rules/{_ID}", RuleViewSet, _ONE),
     _route(f"notifications/{_ID}/read", NotificationViewSet, {"put": "read"}),
+    re_path(r"^notification-rules/preview/?$", RoutingPreviewView.as_view()),
+    re_path(r"^notification-templates/preview/?$", TemplatePreviewView.as_view()),
+    _route("deliveries", LedgerViewSet, {"get": "list"}),
+    _route(f"deliveries/{_ID}", LedgerViewSet, {"get": "retrieve"}),
+    _route(f"deliveries/{_ID}/redeliver", LedgerViewSet, {"post": "redeliver"}),
     _route("channels", ChannelViewSet, _LISTING),
+    _route("channels/types", ChannelViewSet, {"get": "types"}),
     _route(f"channels/{_ID}", ChannelViewSet, _ONE),
     _route(f"channels/{_ID}/test", ChannelViewSet, {"post": "test"}),
     _route(f"channels/{_ID}/rules", ChannelViewSet, {"post": "add_rule"}),

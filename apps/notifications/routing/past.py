@@ -9,10 +9,13 @@ from uuid import UUID
 from django.db.models import Q
 
 from apps.notifications.models import Delivery
+from apps.notifications.patterns import TOLD_DIRECTLY
 from apps.notifications.routing.facts import FactLike, lane_of, thing_of
 from apps.notifications.routing.routes import Routes
 
 OPENING = ("alert.opened", "alert.escalated", "alert.unsilenced")
+#: What tells a channel that something is wrong: routed, or sent to it by an escalation step or a reminder.
+_TELLING = (*OPENING, *TOLD_DIRECTLY)
 _ALIVE = (Delivery.State.PENDING, Delivery.State.DELIVERED)
 
 
@@ -65,7 +68,7 @@ class Past:
         ]
         if not lanes:
             return
-        rows = self._rows.filter(Q(event_name__in=OPENING) | Q(held=True), lane__in=lanes).order_by("id")
+        rows = self._rows.filter(Q(event_name__in=_TELLING) | Q(held=True), lane__in=lanes).order_by("id")
         failed: list[int] = []
         for lane, held, waits_for, *rest in rows.values_list(
             "lane", "held", "waits_for", "id", "event_name", "state", "next_attempt_at", "bundle__state"
@@ -104,8 +107,12 @@ class Past:
         return any(since < at <= fact.at for at in times)
 
     def openings(self, lane: str) -> list[Row]:
-        """Return how a channel was told that something opened or got worse, oldest first."""
-        return [row for row in self.lanes.get(lane, ()) if row.event_name in OPENING]
+        """Return how a channel was told that something opened, got worse or goes on, oldest first."""
+        return [row for row in self.lanes.get(lane, ()) if row.event_name in _TELLING]
+
+    def was_told_directly(self, lane: str) -> bool:
+        """Return whether an escalation step or a reminder told a channel, whatever its rules say."""
+        return any(row.event_name in TOLD_DIRECTLY and row.is_told for row in self.lanes.get(lane, ()))
 
     def stand_ins(self, rows: Iterable[Row]) -> list[UUID]:
         """Return the channels that were told in place of these."""

@@ -79,7 +79,9 @@ def plan_for(
     if route.is_default:
         rules = [None] if matches(fact.name, CHANNEL_DEFAULT) else []
     if not rules and not any(matches(fact.name, rule.events) for rule in route.rules):
-        return None
+        lane = lane_of(channel.id, fact.subject_kind, fact.subject_id)
+        if fact.name != "alert.resolved" or not past.was_told_directly(lane):
+            return None
     if fact.name == "alert.resolved":
         return _plan_of_end(route, fact, rules, past, now)
     if not rules:

@@ -4,13 +4,21 @@ from apps.notifications.services.channels import create_channel, delete_channel,
 from apps.notifications.services.deliveries import redeliver
 from apps.notifications.services.inbox import mark_all_read, mark_read
 from apps.notifications.services.mail import queue_mail
-from apps.notifications.services.rules import create_rule, delete_rule, detach_rule, update_rule
+from apps.notifications.services.rules import (
+    check_event,
+    create_rule,
+    delete_rule,
+    detach_rule,
+    proposed_route,
+    update_rule,
+)
 from apps.notifications.services.targets import check_target
 from apps.notifications.services.trial import TrialResult, try_channel, try_webhook
 from apps.notifications.services.webhooks import create_webhook, delete_webhook, update_webhook
 
 __all__ = [
     "TrialResult",
+    "check_event",
     "check_target",
     "create_channel",
     "create_rule",
@@ -21,6 +29,7 @@ __all__ = [
     "detach_rule",
     "mark_all_read",
     "mark_read",
+    "proposed_route",
     "queue_mail",
     "redeliver",
     "try_channel",

@@ -8,6 +8,7 @@ from django.db.models import Model
 
 from apps.core.errors import Invalid, NotFound, PreconditionFailed
 from apps.core.ids import new_id
+from apps.core.runtime_settings import parse_duration
 from apps.notifications.models import RoutesVersion
 
 M = TypeVar("M", bound=Model)
@@ -55,3 +56,18 @@ def clean_flag(changes: Mapping[str, Any], field: str) -> bool:
     if not isinstance(changes[field], bool):
         raise Invalid({field: "give true or false"})
     return bool(changes[field])
+
+
+def clean_seconds(field: str, value: Any, *, least: int = 0, most: int = 7 * 86400) -> int:
+    """Return a duration in whole seconds, given as such or as "30m".
+
+    Raises:
+        Invalid: it is none, or out of bounds (422).
+    """
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise Invalid({field: str(error)}) from error
+    if not least <= seconds <= most:
+        raise Invalid({field: f"must lie between {least} s and {most // 86400} days"})
+    return int(seconds)

@@ -17,29 +17,7 @@ from apps.core.principals import Principal
 from apps.notifications.models import Channel, Delivery, Webhook
 from apps.notifications.routing.facts import FactLike, lane_of
 from apps.notifications.states import DELIVERY
-from apps.notifications.texts import text_of, thing_of
-
-
-def payload_of(fact: FactLike) -> dict[str, Any]:
-    """Return a fact as programs get it. Source: Standard Webhooks, "payload structure"."""
-    return {
-        "type": fact.name,
-        "timestamp": fact.at.isoformat().replace("+00:00", "Z"),
-        "id": str(fact.uid),
-        "seq": fact.seq,
-        "data": fact.data,
-        "subject": {"kind": fact.subject_kind, "id": fact.subject_id, "name": fact.subject_name},
-        "level": fact.level,
-        "tags": fact.tags,
-        "actor": {key: fact.actor.get(key) for key in ("kind", "id", "name")},
-    }
-
-
-def payload_for_people(fact: FactLike, *, prefix: str = "") -> dict[str, Any]:
-    """Return a fact as channels get it: the payload of programs with title, message and link."""
-    text = text_of(fact)
-    words = {"title": f"{prefix}{text.title}", "message": text.message, "url": text.url}
-    return {**payload_of(fact), "level": text.level, **words}
+from apps.notifications.texts import thing_of
 
 
 def new_delivery(

@@ -10,10 +10,14 @@ from apps.core.models import Event
 from apps.core.principals import grants
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.patterns import TOLD_DIRECTLY
-from apps.notifications.services.deliveries import lane_of, new_delivery, payload_for_people, ring_after_commit
+from apps.notifications.routing import current_routes
+from apps.notifications.routing.facts import lane_of
+from apps.notifications.services.deliveries import new_delivery, ring_after_commit
 from apps.notifications.services.inbox import put_into_inboxes
+from apps.notifications.services.wording import words_for
+from apps.notifications.texts import payload_for_people
 
-_ARRIVES = (Delivery.State.PENDING, Delivery.State.DELIVERED)
+_ARRIVES = (Delivery.State.PENDING, Delivery.State.DELIVERED, Delivery.State.BUNDLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +47,35 @@ def send_to_channels(*, fact: Event, channel_ids: Iterable[UUID | str], reason: 
         One entry a channel, in the order given.
     """
     wanted = list(dict.fromkeys(str(one) for one in channel_ids))
-    channels = {str(row.id): row for row in Channel.objects.filter(id__in=wanted).only("id", "name", "enabled")}
+    routes = {str(one.channel.id): one for one in current_routes().channels}
     payload = payload_for_people(fact, prefix=prefix)
     told: list[Told] = []
     rows: list[Delivery] = []
     for number in wanted:
-        channel = channels.get(number)
-        if channel is None:
+        route = routes.get(number)
+        if route is None:
             told.append(Told(number, "", None, "This channel was removed."))
             continue
+        channel, other = route.channel, route.fallback
         refusal = "" if channel.enabled else "The channel is disabled."
-        row = new_delivery(Delivery.Kind.CHANNEL, channel.id, fact, payload, suppressed=refusal)
-        if not refusal:
-            row.reason = reason[:300]
-        rows.append(row)
-        told.append(Told(number, channel.name, str(row.uid), refusal))
+        if refusal and other is not None:
+            refusal = f"The channel is disabled; the fallback “{other.name}” is told in its place."
+        rows.append(
+            new_delivery(
+                Delivery.Kind.CHANNEL,
+                channel.id,
+                fact,
+                words_for(payload, None, channel),
+                suppressed=refusal,
+                reason=reason,
+            )
+        )
+        told.append(Told(number, channel.name, str(rows[-1].uid), refusal))
+        if refusal and other is not None and str(other.id) not in wanted:
+            words = words_for(payload, None, other)
+            place = f"In place of “{channel.name}”: {reason}"
+            rows.append(new_delivery(Delivery.Kind.CHANNEL, other.id, fact, words, reason=place))
+            told.append(Told(str(other.id), other.name, str(rows[-1].uid), ""))
     if rows:
         Delivery.objects.bulk_create(rows)
         ring_after_commit()
@@ -71,7 +89,7 @@ def send_to_inboxes(*, fact: Event) -> int:
         for user in User.objects.filter(disabled=False).prefetch_related("roles").order_by("id")
         if grants(user.permission_codes(), fact.audience["permission"])
     ]
-    return len(put_into_inboxes(fact, users))
+    return len(put_into_inboxes([(fact, users)]))
 
 
 def channels_told_of(*, subject_kind: str, subject_id: str, among: Collection[UUID] | None = None) -> list[UUID]:
@@ -85,26 +103,3 @@ def channels_told_of(*, subject_kind: str, subject_id: str, among: Collection[UU
         Delivery.objects.filter(lane__in=lanes, event_name__in=names, state__in=_ARRIVES).values_list("lane", flat=True)
     )
     return [number for lane, number in lanes.items() if lane in found]
-
-
-def end_for_told_directly(fact: Event, *, channel_ids: Collection[UUID], but: Collection[UUID]) -> list[Delivery]:
-    """Return deliveries of "resolved" for channels that only a step or a reminder had told, not saved yet.
-
-    Whoever was told that it is broken is told that it is well, even where no rule sends them here.
-
-    Args:
-        channel_ids: the enabled channels.
-        but: those that routing has dealt with.
-    """
-    if fact.name != "alert.resolved":
-        return []
-    lanes = {lane_of(one, fact.subject_kind, fact.subject_id): one for one in channel_ids if one not in but}
-    told = set(
-        Delivery.objects.filter(lane__in=lanes, event_name__in=TOLD_DIRECTLY, state__in=_ARRIVES).values_list(
-            "lane", flat=True
-        )
-    )
-    payload = payload_for_people(fact) if told else {}
-    return [
-        new_delivery(Delivery.Kind.CHANNEL, number, fact, payload) for lane, number in lanes.items() if lane in told
-    ]

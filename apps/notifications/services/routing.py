@@ -18,22 +18,20 @@ from apps.core.events.catalogue import matches
 from apps.core.models import Event
 from apps.core.principals import grants
 from apps.notifications.models import Channel, Delivery, Escalation, Rule, Webhook
-from apps.notifications.patterns import INBOX_DEFAULT
+from apps.notifications.patterns import INBOX_DEFAULT, TOLD_DIRECTLY
 from apps.notifications.routing import Past, Plan, Routes, RuleRoute, asked_rules, current_routes, plan_for
 from apps.notifications.routing.explain import held_back
 from apps.notifications.routing.past import OPENING
 from apps.notifications.services.deliveries import (
     lane_of,
     new_delivery,
-    payload_for_people,
-    payload_of,
     ring_after_commit,
     suppress,
 )
 from apps.notifications.services.inbox import put_into_inboxes
 from apps.notifications.services.webhooks import delivers
 from apps.notifications.services.wording import words_for
-from apps.notifications.texts import thing_of
+from apps.notifications.texts import payload_for_people, payload_of, thing_of
 
 ENDING = ("alert.acknowledged", "alert.silenced", "alert.resolved")
 #: Facts of one batch, and channels times facts at most: what is looked up in the ledger at once.
@@ -84,7 +82,7 @@ class _Batch:
     def write(self) -> None:
         """Decide and write."""
         # What concerns one person (the inbox itself, own keys) is no business of channels and other people's inboxes.
-        shared = [fact for fact in self.facts if not fact.audience.get("owner_id")]
+        shared = [fact for fact in self.facts if not fact.audience.get("owner_id") and fact.name not in TOLD_DIRECTLY]
         self._forget_escalations([fact for fact in self.facts if fact.name in ENDING])
         if shared:
             self._decide(shared)

@@ -8,15 +8,16 @@ from django.db import transaction
 
 from apps.core.errors import Invalid, NotFound
 from apps.core.events import Subject, emit
-from apps.core.events.catalogue import LEVELS, matches
+from apps.core.events.catalogue import LEVELS, LIVE, catalogue, matches
 from apps.core.principals import Principal
-from apps.core.runtime_settings import parse_duration
-from apps.notifications import quiet
+from apps.core.registries import subjects
+from apps.notifications import digests, quiet
 from apps.notifications.models import Channel, Rule
 from apps.notifications.patterns import CHANNEL_DEFAULT, clean_patterns
-from apps.notifications.services.common import clean_flag, clean_name, locked, touch_routes
+from apps.notifications.routing import RuleRoute
+from apps.notifications.services.common import clean_flag, clean_name, clean_seconds, locked, touch_routes
+from apps.notifications.templating import clean_template
 
-_WEEK_S = 7 * 86400
 #: Fields of a rule that people set, besides its channels.
 FIELDS = (
     "name",
@@ -24,11 +25,19 @@ FIELDS = (
     "levels",
     "sources",
     "tags",
+    "subjects",
+    "servers",
+    "hours",
+    "order",
+    "stop",
     "inbox",
     "enabled",
     "throttle_s",
     "quiet_hours",
     "escalate_after_s",
+    "digest",
+    "title_template",
+    "body_template",
 )
 
 
@@ -37,7 +46,9 @@ def create_rule(*, actor: Principal, values: Mapping[str, Any]) -> Rule:
 
     Args:
         values: `name`, `events`, `levels`, `sources`, `tags`, `channel_ids`, `inbox`, `enabled`, `throttle_s` and
-            `escalate_after_s` (seconds or "30m"), `quiet_hours` (see `quiet.py`). Without `events`: what a channel
+            `escalate_after_s` (seconds or "30m"), `quiet_hours` (see `quiet.py`), `subjects` (patterns of what it is
+            about), `servers` (ids or slugs), `hours` (in which it counts), `order` and `stop` (behind it no other rule
+            is asked), `digest` (see `digests.py`), `title_template`, `body_template`. Without `events`: what a channel
             without rules is told.
 
     Raises:
@@ -75,6 +86,8 @@ def update_rule(*, actor: Principal, rule_id: UUID, changes: Mapping[str, Any], 
         changed = sorted(name for name in after if after[name] != before[name])
         if changed:
             rule.revision += 1
+            if {"title_template", "body_template"} & set(changed):
+                rule.template_error = ""
             rule.save()
             if not rule.enabled or rule.escalate_after_s is None:
                 rule.escalations.all().delete()
@@ -141,6 +154,24 @@ def _snapshot(rule: Rule) -> dict[str, Any]:
     return {**shown, "channel_ids": sorted(str(one) for one in rule.channels.values_list("id", flat=True))}
 
 
+def proposed_route(values: Mapping[str, Any], *, rule_id: UUID | None = None) -> RuleRoute:
+    """Return a rule as it would be with these values, nothing written: of a new one, or of the one of that id.
+
+    Raises:
+        Invalid: as for `create_rule` (422).
+        NotFound: there is no such rule (404).
+    """
+    rule = Rule(name="(proposed)", events=list(CHANNEL_DEFAULT))
+    current: frozenset[UUID] = frozenset()
+    if rule_id is not None:
+        found = Rule.objects.filter(id=rule_id).first()
+        if found is None:
+            raise NotFound("There is no such rule.")
+        rule, current = found, frozenset(found.channels.values_list("id", flat=True))
+    channels = _apply(rule, values)
+    return RuleRoute(rule, current if channels is None else frozenset(channel.id for channel in channels))
+
+
 def _apply(rule: Rule, values: Mapping[str, Any]) -> list[Channel] | None:
     """Put checked values onto the rule; returns its new channels, None where they stay."""
     if "name" in values:
@@ -149,18 +180,29 @@ def _apply(rule: Rule, values: Mapping[str, Any]) -> list[Channel] | None:
         rule.events = clean_patterns(values["events"])
     if "levels" in values:
         rule.levels = _words("levels", values["levels"], LEVELS)
-    for field in ("sources", "tags"):
+    for field in ("sources", "tags", "subjects"):
         if field in values:
             setattr(rule, field, _words(field, values[field]))
-    for field in ("inbox", "enabled"):
+    if "servers" in values:
+        rule.servers = _servers(_words("servers", values["servers"]))
+    for field in ("inbox", "enabled", "stop"):
         if field in values:
             setattr(rule, field, clean_flag(values, field))
+    if "order" in values:
+        rule.order = _order(values["order"])
     if "throttle_s" in values:
         rule.throttle_s = _seconds("throttle", values["throttle_s"]) or 0
     if "escalate_after_s" in values:
         rule.escalate_after_s = _seconds("escalate_after", values["escalate_after_s"]) or None
     if "quiet_hours" in values:
         rule.quiet_hours = quiet.clean(values["quiet_hours"])
+    if "hours" in values:
+        rule.hours = quiet.clean_hours(values["hours"])
+    if "digest" in values:
+        rule.digest = digests.clean(values["digest"])
+    for field in ("title_template", "body_template"):
+        if field in values:
+            setattr(rule, field, clean_template(values[field], field))
     channels = _channels(values["channel_ids"]) if "channel_ids" in values else None
     if rule.escalate_after_s:
         if not matches("alert.opened", rule.events):
@@ -169,6 +211,33 @@ def _apply(rule: Rule, values: Mapping[str, Any]) -> list[Channel] | None:
         if not routed:
             raise Invalid({"escalate_after": "needs a channel to tell again"})
     return channels
+
+
+def check_event(name: str) -> None:
+    """Refuse a name that no fact bears.
+
+    Raises:
+        Invalid: there is no such event (422).
+    """
+    if name not in catalogue or catalogue[name].kind == LIVE:
+        raise Invalid({"event": f"there is no event “{name}”; docs/events.md lists them"})
+
+
+def _order(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100000:
+        raise Invalid({"order": "give a whole number from 0 to 100000; smaller ones are asked first"})
+    return value
+
+
+def _servers(words: list[str]) -> list[str]:
+    known = subjects.get("server")
+    found: list[str] = []
+    for word in words:
+        number = known.resolve(word) if known is not None and known.resolve is not None else None
+        if number is None:
+            raise Invalid({"servers": f"there is no server “{word}”"})
+        found.append(str(number))
+    return list(dict.fromkeys(found))
 
 
 def _words(field: str, value: Any, choices: Iterable[str] | None = None) -> list[str]:
@@ -187,15 +256,7 @@ def _words(field: str, value: Any, choices: Iterable[str] | None = None) -> list
 
 
 def _seconds(field: str, value: Any) -> int | None:
-    if value is None:
-        return None
-    try:
-        seconds = parse_duration(value)
-    except ValueError as error:
-        raise Invalid({field: str(error)}) from error
-    if not 0 <= seconds <= _WEEK_S:
-        raise Invalid({field: "must lie between 0 and 7 days"})
-    return int(seconds)
+    return None if value is None else clean_seconds(field, value)
 
 
 def _channels(ids: Any) -> list[Channel]:
