@@ -41,7 +41,7 @@ application = Edge(
         http=cast(Application, _django),
         websocket=sockets,
         hot=[("/ping/", _pings), ("/api/v1/metrics/", _samples), ("/status", _status), ("/", DomainRoot())],
-        on_start=[hub.start, _watch],
+        on_start=[hub.start, _watch, _status.start],
         on_stop=[_stop],
     )
 )

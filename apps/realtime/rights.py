@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from apps.accounts.models import ApiKey, Session
 from apps.accounts.principals import principal_of_key, principal_of_user
-from apps.core.principals import Principal
+from apps.core.principals import Principal, system
 
 Key = tuple[str, str]
 
@@ -16,7 +16,8 @@ def current_principals(keys: Iterable[Key]) -> dict[Key, Principal]:
     Three queries for any number of sessions, three for keys.
     """
     wanted = set(keys)
-    found: dict[Key, Principal] = {}
+    # The platform's own followers, e.g. the one behind the public status stream.
+    found: dict[Key, Principal] = {key: system(key[1]) for key in wanted if key[0] == "system"}
     sessions = [identifier for kind, identifier in wanted if kind == "session"]
     if sessions:
         live = (

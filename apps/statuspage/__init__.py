@@ -1,0 +1,1 @@
+"""Status pages: what the public is told about components, incidents and maintenance."""

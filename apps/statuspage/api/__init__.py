@@ -1,0 +1,1 @@
+"""The API of the status pages, and their public paths."""
