@@ -10,7 +10,7 @@ class AlertsConfig(AppConfig):
     label = "alerts"
 
     def ready(self) -> None:
-        from apps.alerts import events, selectors, subscribers, tasks  # noqa: F401
+        from apps.alerts import escalation_tasks, events, reactions, selectors, subscribers, tasks  # noqa: F401
         from apps.alerts.models import Alert
         from apps.core.registries import SubjectKind, metric_collectors, subjects
 

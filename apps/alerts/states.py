@@ -15,7 +15,7 @@ ALERT = Transitions(
     {
         ACTIVE: {ACKNOWLEDGED, RESOLVED},
         # Acknowledged again: somebody else takes it over, with a note of their own.
-        ACKNOWLEDGED: {ACKNOWLEDGED, RESOLVED},
+        ACKNOWLEDGED: {ACKNOWLEDGED, ACTIVE, RESOLVED},
         RESOLVED: set(),
     },
 )
