@@ -38,7 +38,11 @@ class GroupCheck(CheckType):
 
     async def run(self, config: CheckConfig) -> CheckOutcome:
         """Look at the members."""
-        return await in_thread(worst_of_members, config)  # type: ignore[no-any-return]
+        return await in_thread(self.evaluate, config)  # type: ignore[no-any-return]
+
+    def evaluate(self, config: CheckConfig) -> CheckOutcome:
+        """Look at the members, from a thread."""
+        return worst_of_members(config)
 
 
 def worst_of_members(config: CheckConfig) -> CheckOutcome:

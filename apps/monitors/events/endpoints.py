@@ -2,6 +2,7 @@
 
 from apps.core.events.catalogue import (
     ID,
+    ID_OR_NULL,
     INTEGER,
     INTEGER_OR_NULL,
     LIVE,
@@ -68,6 +69,12 @@ declare(
     },
 )
 
+declare(
+    "endpoint.tested",
+    doc="A person tried a configuration out, saved or not. Nothing was stored or counted.",
+    permission="endpoints:view",
+    fields={"endpoint_id": ID_OR_NULL, "name": TEXT, "endpoint_type": TEXT, "target": TEXT, "status": TEXT},
+)
 declare(
     "endpoint.checked",
     doc="A person had an endpoint checked at once. The result counts neither for uptime nor for alerts.",

@@ -1,12 +1,13 @@
 """Results of checks: stored, counted, and told where they change something. One transaction a batch."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from apps.core import disk
 from apps.core.events import Subject, emit, publish_live
@@ -21,22 +22,29 @@ from apps.monitors.services.maintenance import is_any_open, is_under_maintenance
 from apps.monitors.services.timing import next_on_grid
 from apps.monitors.states.endpoints import CODES, DEGRADED, DOWN, PAUSED, UNKNOWN, UP
 
+log = logging.getLogger(__name__)
+
 BUCKET_MS = 300_000
 _PORTION = 200  # results a transaction: it keeps every other writer waiting
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRun:
-    """A check that has been made. `at` is when it began."""
+    """A check that has been made. `at` is when it began, `due` when the next one is; None: by the interval's grid."""
 
     config: CheckConfig
     at: datetime
     outcome: CheckOutcome
+    due: datetime | None = None
 
     @property
     def at_ms(self) -> int:
         """Return the start in epoch ms, the key of the result."""
         return int(self.at.timestamp() * 1000)
+
+
+#: Called after the commit with the numbers of endpoints whose status has changed.
+status_watchers: list[Callable[[Sequence[int]], None]] = []
 
 
 @dataclass(slots=True)
@@ -84,7 +92,30 @@ def record_results(runs: Sequence[CheckRun]) -> int:
     Emits: endpoint.alert, endpoint.recovery, certificate.alert, certificate.recovery; live endpoint.check_result.
     """
     is_any_open()  # reads the windows before the transaction, so that nobody waits for that
-    return sum(_record(runs[start : start + _PORTION]) for start in range(0, len(runs), _PORTION))
+    return sum(_record_apart(runs[start : start + _PORTION]) for start in range(0, len(runs), _PORTION))
+
+
+def _record_apart(runs: Sequence[CheckRun]) -> int:
+    """Record a portion; where one of its results can't be recorded, each by itself, so that only that one is lost."""
+    try:
+        return _record(runs)
+    except DatabaseError:  # ours: the writer tries again
+        raise
+    except Exception as error:
+        if len(runs) > 1:
+            return sum(_record_apart([run]) for run in runs)
+        [run] = runs
+        log.exception("the result of endpoint %s could not be recorded", run.config.num)
+        rows = EndpointState.objects.filter(num=run.config.num).exclude(status=PAUSED)
+        rows.exclude(status=UNKNOWN).update(status=UNKNOWN, since=run.at)
+        rows.update(
+            last_error=f"The result of the check could not be recorded ({type(error).__name__}); "
+            "change and save this monitor.",
+            next_check_at=next_on_grid(num=run.config.num, interval_s=run.config.interval_s, after=run.at),
+            lease_owner="",
+            lease_until=None,
+        )
+        return 0
 
 
 def _record(runs: Sequence[CheckRun]) -> int:
@@ -93,14 +124,18 @@ def _record(runs: Sequence[CheckRun]) -> int:
         states = _load({run.config.num for run in runs})
         kept: list[CheckRun] = []
         moved: dict[int, tuple[_State, CheckRun]] = {}
+        changed: list[int] = []
         for run in runs:
             state = states.get(run.config.num)
             if state is None or state.status == PAUSED or state.revision != run.config.revision:
                 continue
             kept.append(run)
             if state.last_check_at is None or run.at > state.last_check_at:
+                before = state.status
                 _apply(state, run, actor)
                 moved[state.num] = (state, run)
+                if state.status != before:
+                    changed.append(state.num)
         if disk.telemetry_allowed():  # states and alerts go on when the disk is full
             _insert(kept)
         _save(list(moved.values()))
@@ -108,7 +143,17 @@ def _record(runs: Sequence[CheckRun]) -> int:
         if idle:
             EndpointState.objects.filter(num__in=idle).update(lease_owner="", lease_until=None)
         transaction.on_commit(lambda: _publish(kept))
+        if changed:
+            transaction.on_commit(lambda: _tell_watchers(changed))
     return len(kept)
+
+
+def _tell_watchers(nums: Sequence[int]) -> None:
+    for watch in status_watchers:
+        try:
+            watch(nums)
+        except Exception:  # the results are stored; what follows from them is looked at again by the sweep
+            log.exception("following %d changed endpoints failed", len(nums))
 
 
 def release_checks(nums: Sequence[int]) -> None:
@@ -274,7 +319,7 @@ def _save(moved: Sequence[tuple[_State, CheckRun]]) -> None:
             time(state.failing_since),
             state.alert_level,
             time(state.last_check_at),
-            time(next_on_grid(num=state.num, interval_s=run.config.interval_s, after=run.at)),
+            time(run.due or next_on_grid(num=state.num, interval_s=run.config.interval_s, after=run.at)),
             _rounded(run.outcome.latency_ms),
             run.outcome.status_code,
             run.outcome.error,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -18,6 +19,8 @@ from apps.monitors.checks.options import masked_options, split_options
 from apps.monitors.models import DroppedSeries, Endpoint, EndpointState
 from apps.monitors.services.endpoint_certificates import withdraw_certificate_alert
 from apps.monitors.services.endpoint_configs import config_of, headers_of, options_of
+from apps.monitors.services.endpoint_groups import check_members, leave_groups, refresh_after_commit
+from apps.monitors.services.endpoint_pushes import new_token, silence_ends, takes_results, token_hash
 from apps.monitors.services.endpoint_results import CheckRun, store_manual_result
 from apps.monitors.services.endpoint_rules import DEFAULTS, clean_endpoint
 from apps.monitors.states import endpoints as states
@@ -25,11 +28,15 @@ from apps.monitors.states import endpoints as states
 _SECRET = {"headers", "body"}
 
 
-def create_endpoint(*, actor: Principal, values: Mapping[str, Any]) -> Endpoint:
+def create_endpoint(*, actor: Principal, values: Mapping[str, Any], push_token: str = "") -> Endpoint:
     """Add an endpoint monitor; it is checked at once.
 
+    One whose results are sent in gets a token, which the instance returned carries as `push_token`, this once.
+
     Args:
-        values: fields as `endpoint_rules.DEFAULTS` names them; `headers` is a mapping, `tags` a list of names.
+        values: fields as `endpoint_rules.DEFAULTS` names them; `headers` is a mapping, `tags` a list of names,
+            `options` those that the check type declares.
+        push_token: a token that is in use already, for what comes from another product.
 
     Raises:
         Invalid: some values are wrong (422).
@@ -38,19 +45,23 @@ def create_endpoint(*, actor: Principal, values: Mapping[str, Any]) -> Endpoint:
     """
     clean = clean_endpoint(values)
     with transaction.atomic():
-        endpoint = Endpoint(num=leases.next_value("endpoints"), **_columns(clean))
+        members = check_members(clean["endpoint_type"], clean["options"])
+        endpoint = Endpoint(num=leases.next_value("endpoints"), **columns_of(clean))
+        token = _give_token(endpoint, push_token)
         endpoint.save(force_insert=True)
+        endpoint.members.set(members)
         now = timezone.now()
         EndpointState.objects.create(
             endpoint=endpoint,
             num=endpoint.num,
             status=states.UNKNOWN if endpoint.enabled else states.PAUSED,
             since=now,
-            next_check_at=now if endpoint.enabled else None,
+            next_check_at=_first_check(endpoint, now) if endpoint.enabled else None,
         )
         endpoint.tags.set(_tags(clean["tags"]))
         _emit("endpoint.created", endpoint, actor, clean["tags"], after=_shown(clean))
         _ring_after_commit()
+    endpoint.push_token = token  # type: ignore[attr-defined]
     return endpoint
 
 
@@ -59,7 +70,8 @@ def update_endpoint(
 ) -> Endpoint:
     """Change an endpoint monitor; it is checked at once with its new values.
 
-    `enabled` pauses and resumes. A header whose value is "***" keeps the value it has.
+    `enabled` pauses and resumes. A header or secret option whose value is "***" keeps the value it has; options that
+    are left out stay. One that becomes of a type whose results are sent in gets its token as in `create_endpoint`.
 
     Args:
         values: what changes; the rest stays.
@@ -84,11 +96,16 @@ def update_endpoint(
         enabled = clean.pop("enabled")
         was_enabled = before.pop("enabled")
         changed = {name for name, value in clean.items() if value != before[name]}
+        token = ""
         if changed:
-            for name, value in _columns(clean).items():
+            members = check_members(clean["endpoint_type"], clean["options"], group=endpoint.pk)
+            for name, value in columns_of(clean).items():
                 setattr(endpoint, name, value)
+            token = _give_token(endpoint)
             endpoint.revision += 1
             endpoint.save()
+            if changed & {"endpoint_type", "options"}:
+                endpoint.members.set(members)
             if "tags" in changed:
                 endpoint.tags.set(_tags(clean["tags"]))
             if changed & {"endpoint_type", "target"}:
@@ -96,7 +113,9 @@ def update_endpoint(
                     endpoint=endpoint, actor=actor, reason="The monitor was pointed at something else."
                 )
             if was_enabled:
-                EndpointState.objects.filter(num=endpoint.num).update(next_check_at=timezone.now())
+                EndpointState.objects.filter(num=endpoint.num).update(
+                    next_check_at=_first_check(endpoint, timezone.now())
+                )
             shown = _shown(before), _shown(clean)
             _emit(
                 "endpoint.updated",
@@ -111,7 +130,9 @@ def update_endpoint(
         elif was_enabled and not enabled:
             pause_endpoint(endpoint=endpoint, actor=actor)
         _ring_after_commit()
-    return Endpoint.objects.with_state().get(pk=endpoint.pk)
+    updated: Endpoint = Endpoint.objects.with_state().get(pk=endpoint.pk)
+    updated.push_token = token  # type: ignore[attr-defined]
+    return updated
 
 
 def pause_endpoint(*, endpoint: Endpoint, actor: Principal) -> Endpoint:
@@ -162,8 +183,14 @@ def delete_endpoint(*, endpoint: Endpoint, actor: Principal) -> None:
         endpoint = _locked(endpoint)
         withdraw_certificate_alert(endpoint=endpoint, actor=actor, reason="The monitor was removed.")
         _emit("endpoint.deleted", endpoint, actor, _tag_names(endpoint), before=_shown(values_of(endpoint)))
+        groups = leave_groups(endpoint=endpoint, actor=actor)
         DroppedSeries.objects.get_or_create(num=endpoint.num)
         endpoint.delete()
+        if groups:
+            EndpointState.objects.filter(num__in=groups, next_check_at__isnull=False).update(
+                next_check_at=timezone.now()
+            )
+            _ring_after_commit()
 
 
 def check_endpoint(*, endpoint: Endpoint, actor: Principal) -> CheckRun:
@@ -171,8 +198,13 @@ def check_endpoint(*, endpoint: Endpoint, actor: Principal) -> CheckRun:
 
     The result is shown among the others but counts neither for uptime nor for alerts.
 
+    Raises:
+        Conflict: results of this type are sent in, so there is nothing to check (409).
+
     Emits: endpoint.checked; live endpoint.check_result.
     """
+    if takes_results(endpoint.endpoint_type):
+        raise errors.Conflict("Results of this monitor are sent in; there is nothing to check.", code="wrong_state")
     config = config_of(endpoint)
     started = timezone.now()
     outcome = as_expected(config, run_sync(run_check(config)))
@@ -231,7 +263,8 @@ def merged_values(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
     return {**before, **wanted}
 
 
-def _columns(clean: Mapping[str, Any]) -> dict[str, Any]:
+def columns_of(clean: Mapping[str, Any]) -> dict[str, Any]:
+    """Return clean values as the columns of a row."""
     columns = {name: value for name, value in clean.items() if name not in ("headers", "options", "tags")}
     columns["headers"] = json.dumps(dict(clean["headers"])) if clean["headers"] else ""
     columns["options"], secrets = split_options(check_types[clean["endpoint_type"]].fields, clean["options"])
@@ -267,7 +300,7 @@ def _move(endpoint: Endpoint, status: str, *, enabled: bool) -> None:
     EndpointState.objects.filter(num=endpoint.num).update(
         status=status,
         since=now,
-        next_check_at=now if enabled else None,
+        next_check_at=_first_check(endpoint, now) if enabled else None,
         consecutive_failures=0,
         consecutive_degraded=0,
         consecutive_successes=0,
@@ -278,6 +311,34 @@ def _move(endpoint: Endpoint, status: str, *, enabled: bool) -> None:
     endpoint.enabled = enabled
     endpoint.revision += 1
     endpoint.save(update_fields=["enabled", "revision", "updated_at"])
+    refresh_after_commit([endpoint.num])
+
+
+def _first_check(endpoint: Endpoint, now: datetime) -> datetime:
+    """Return when something added, changed or resumed is looked at: at once, or when silence would be a failure."""
+    if not takes_results(endpoint.endpoint_type):
+        return now
+    return silence_ends(interval_s=endpoint.interval_s, timeout_s=endpoint.timeout_s, after=now)
+
+
+def _give_token(endpoint: Endpoint, given: str = "") -> str:
+    """Give an endpoint whose results are sent in a token where it has none; take it from any other.
+
+    Returns:
+        The token, "" where there is none to show.
+    """
+    if not takes_results(endpoint.endpoint_type):
+        endpoint.token_hash = None
+        return ""
+    if endpoint.token_hash:
+        return ""
+    if given:
+        token, endpoint.token_hash = given, token_hash(given)
+        if Endpoint.objects.filter(token_hash=endpoint.token_hash).exists():
+            raise errors.Invalid({"push_token": "is in use for another monitor"})
+        return token
+    token, endpoint.token_hash = new_token()
+    return token
 
 
 def _tags(names: Iterable[str]) -> list[Tag]:

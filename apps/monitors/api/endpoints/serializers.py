@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
@@ -15,7 +16,7 @@ from apps.monitors.checks.options import complete_options, option_schema
 from apps.monitors.models import CheckResult, Endpoint
 from apps.monitors.models.endpoints import WARN_DAYS
 from apps.monitors.selectors.endpoints import from_ms
-from apps.monitors.services.endpoint_certificates import DAY_S
+from apps.monitors.services.endpoint_certificates import DAY_S, facts_of
 from apps.monitors.services.endpoint_configs import headers_of
 from apps.monitors.services.endpoint_results import CheckRun
 from apps.monitors.states.endpoints import DEGRADED, DOWN, NAMES, STATUSES, UNKNOWN, UP
@@ -264,11 +265,35 @@ class LatencySerializer(serializers.Serializer[Any]):
     p99_ms = serializers.FloatField(allow_null=True)
 
 
+class PushAddressSerializer(serializers.Serializer[Any]):
+    """Where results are sent in. Shown once: only its hash is kept."""
+
+    token = serializers.CharField()
+    url = serializers.CharField()
+    header = serializers.CharField(help_text="for those who rather send the token in a header, to `/api/v1/push`")
+
+
+def shown_push(token: str) -> dict[str, str]:
+    """Return an address as `PushAddressSerializer` describes it."""
+    return {
+        "token": token,
+        "url": f"{settings.PUBLIC_URL}/api/v1/push/{token}",
+        "header": f"X-Push-Token: {token}",
+    }
+
+
 class EndpointDetailSerializer(EndpointSerializer):
     """An endpoint monitor with its figures."""
 
     uptime = serializers.SerializerMethodField()
     response_time = serializers.SerializerMethodField()
+    push = serializers.SerializerMethodField()
+
+    @extend_schema_field(PushAddressSerializer(allow_null=True))
+    def get_push(self, endpoint: Endpoint) -> dict[str, str] | None:
+        """Return the address for results when it is new, this once."""
+        token = getattr(endpoint, "push_token", "")
+        return shown_push(token) if token else None
 
     @extend_schema_field(UptimeSerializer)
     def get_uptime(self, endpoint: Endpoint) -> dict[str, float | None]:
@@ -322,6 +347,24 @@ class CheckNowSerializer(CheckResultSerializer):
     """The result of a check that was asked for."""
 
     endpoint_id = serializers.UUIDField()
+
+
+class TrialSerializer(CheckResultSerializer):
+    """The result of a configuration that was tried out; nothing of it is stored."""
+
+    endpoint_id = serializers.UUIDField(allow_null=True)
+    certificate = CertificateSerializer(allow_null=True)
+
+
+def shown_trial(run: CheckRun, *, is_saved: bool) -> dict[str, Any]:
+    """Return a trial's result, as `TrialSerializer` describes it."""
+    seen = run.outcome.certificate
+    facts = facts_of(seen, ("", 0)) if seen is not None else None
+    return {
+        **shown_run(run),
+        "endpoint_id": str(run.config.endpoint_id) if is_saved else None,
+        "certificate": facts and {name: facts[name] for name in CertificateSerializer().fields if name in facts},
+    }
 
 
 def shown_run(run: CheckRun) -> dict[str, Any]:

@@ -21,7 +21,11 @@ from apps.monitors.api.endpoints.serializers import (
     EndpointDetailSerializer,
     EndpointSerializer,
     EndpointWriteSerializer,
+    PushAddressSerializer,
+    TrialSerializer,
+    shown_push,
     shown_run,
+    shown_trial,
 )
 from apps.monitors.models import CheckResult, Endpoint
 from apps.monitors.selectors.endpoints import (
@@ -34,6 +38,8 @@ from apps.monitors.selectors.endpoints import (
     uptime_figures,
 )
 from apps.monitors.services import endpoints as services
+from apps.monitors.services.endpoint_pushes import renew_push_token
+from apps.monitors.services.endpoint_trials import try_endpoint
 from apps.monitors.states.endpoints import CODES
 
 _API_NAMES = {"interval_s": "interval", "timeout_s": "timeout"}
@@ -63,6 +69,9 @@ class EndpointViewSet(ApiViewSet):
         "partial_update": "endpoints:update",
         "destroy": "endpoints:delete",
         "check": "endpoints:check",
+        "test": "endpoints:update",
+        "test_values": "endpoints:create",
+        "push_token": "endpoints:update",
         "uptime_daily": "endpoints:view",
     }
 
@@ -91,6 +100,9 @@ class EndpointViewSet(ApiViewSet):
             endpoint = services.create_endpoint(actor=self.principal(), values=values)
         except errors.Invalid as refusal:
             raise _as_the_api_names_it(refusal) from refusal
+        if getattr(endpoint, "push_token", ""):
+            # The record of an Idempotency-Key must not hold the token.
+            self.__dict__["secret_answers"] = frozenset({"create"})
         return self._detail(endpoint, status=201)
 
     @extend_schema(
@@ -127,6 +139,40 @@ class EndpointViewSet(ApiViewSet):
         """Run the check now and return its result. It is shown among the results, but not counted."""
         run = services.check_endpoint(endpoint=self.get_object(), actor=self.principal())
         return Response(shown_run(run))
+
+    @extend_schema(
+        operation_id="endpoints_test_values",
+        summary="Try a configuration out",
+        request=EndpointWriteSerializer,
+        responses=TrialSerializer,
+        filters=False,
+    )
+    @action(detail=False, methods=["post"], url_path="test", pagination_class=None)
+    def test_values(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Check what the body describes, now, and return the result. Nothing is stored."""
+        return self._try(request, None)
+
+    @extend_schema(
+        summary="Try a monitor out, changed or not", request=EndpointWriteSerializer, responses=TrialSerializer
+    )
+    @action(detail=True, methods=["post"])
+    def test(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Check it now, with what the body changes put over it, and return the result. Nothing is stored or counted."""
+        return self._try(request, self.get_object())
+
+    def _try(self, request: Request, endpoint: Endpoint | None) -> Response:
+        values = clean(EndpointWriteSerializer, request.data)
+        try:
+            run = try_endpoint(actor=self.principal(), values=values, endpoint=endpoint)
+        except errors.Invalid as refusal:
+            raise _as_the_api_names_it(refusal) from refusal
+        return Response(shown_trial(run, is_saved=endpoint is not None))
+
+    @extend_schema(summary="Renew the address for results", request=None, responses=PushAddressSerializer)
+    @action(detail=True, methods=["post"], url_path="push-token")
+    def push_token(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Give it a new token and show it, this once; the old one ends at once."""
+        return Response(shown_push(renew_push_token(endpoint=self.get_object(), actor=self.principal())))
 
     @extend_schema(
         summary="Uptime by day",
