@@ -78,8 +78,8 @@ class Guard:
         host = host_of(config.endpoint_type, config.target)
         if not host:
             return outcome
-        has_answered = answered(config, outcome)
-        if not has_answered and not seems_silent(config, outcome):
+        has_answered = has_come_back(outcome)
+        if not has_answered and outcome.status != DOWN:
             return outcome
         if not await self._is_outside(host, has_answered):
             return outcome
@@ -228,19 +228,14 @@ def host_of(endpoint_type: str, target: str) -> str:
         return ""
 
 
-def answered(config: CheckConfig, outcome: CheckOutcome) -> bool:
+def has_come_back(outcome: CheckOutcome) -> bool:
     """Return whether something came back from the target."""
     phases = outcome.phases
     if phases.first_byte_ms is not None and not outcome.is_timeout:
         return True
     if outcome.status_code is not None or outcome.certificate is not None:
         return True
-    return outcome.status in (UP, DEGRADED) and not config.inverse
-
-
-def seems_silent(config: CheckConfig, outcome: CheckOutcome) -> bool:
-    """Return whether the check failed before anything came back; of one turned upside down, whether it succeeded so."""
-    return outcome.status == (UP if config.inverse else DOWN)
+    return outcome.status in (UP, DEGRADED)
 
 
 async def answers(host: str, port: int) -> bool:

@@ -51,6 +51,7 @@ LOOKS: dict[str, Look] = {
     "suppressed": Look("unknown", "block", "Not sent"),
     "info": Look("info", "info", "Info"),
     "new": Look("unknown", "fiber_new", "New"),
+    "maintenance": Look("info", "engineering", "Maintenance"),
     "paused": Look("unknown", "pause_circle", "Paused"),
     "unknown": Look("unknown", "help", "Unknown"),
     "disabled": Look("unknown", "block", "Disabled"),

@@ -1,5 +1,5 @@
 """Monitors in the console."""
 
-from apps.monitors.admin import certificates, endpoints, heartbeats, overview
+from apps.monitors.admin import certificates, dependencies, endpoints, heartbeats, imports, maintenance, overview, ping_keys
 
-__all__ = ["certificates", "endpoints", "heartbeats", "overview"]
+__all__ = ["certificates", "dependencies", "endpoints", "heartbeats", "imports", "maintenance", "overview", "ping_keys"]

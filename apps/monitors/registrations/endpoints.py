@@ -11,7 +11,7 @@ from django.utils import timezone
 from apps.core import runtime_settings
 from apps.core.registries import Health, Keep, SubjectKind, health_parts, keeps, metric_collectors, subjects
 from apps.monitors.models import CheckResult, CheckRollup1d, CheckRollup1h, CheckRollup5m, Endpoint, EndpointState
-from apps.monitors.services.endpoint_retention import DAY_S, prune_series
+from apps.monitors.services.endpoint_retention import DAY_S, prune_results, prune_series
 from apps.monitors.states.endpoints import DEGRADED, DOWN, STATUSES, UP
 
 LATE_S = 60
@@ -26,9 +26,12 @@ for _key, _model, _days, _most, _what in (
     _setting = runtime_settings.declare(
         "retention", _key, "duration", _days * DAY_S, f"How long {_what} are kept.", least=DAY_S, most=_most * DAY_S
     )
-    keeps.register(
-        _key, Keep(_model._meta.db_table, _setting.name, partial(prune_series, _model, _setting.name), telemetry=True)
+    _prune = (
+        partial(prune_results, _setting.name)
+        if _model is CheckResult
+        else partial(prune_series, _model, _setting.name)
     )
+    keeps.register(_key, Keep(_model._meta.db_table, _setting.name, _prune, telemetry=True))
 
 
 # --- subjects ----------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def create_window(*, actor: Principal, values: Mapping[str, Any]) -> Maintenance
         window.save(force_insert=True)
         _emit("maintenance.created", window, actor, after=_facts(window))
         _look(window, timezone.now(), actor)
-        transaction.on_commit(_announce)
+        _announce_after_commit()
     return window
 
 
@@ -95,7 +95,7 @@ def update_window(
                 before={name: before[name] for name in changed}, after={name: after[name] for name in changed},
             )  # fmt: skip
             _look(window, timezone.now(), actor)
-            transaction.on_commit(_announce)
+            _announce_after_commit()
     return window
 
 
@@ -118,7 +118,7 @@ def end_window(*, window_id: UUID | str, actor: Principal) -> MaintenanceWindow:
         window.revision += 1
         window.save(update_fields=["cut_at", "revision", "updated_at"])
         _look(window, now, actor)
-        transaction.on_commit(_announce)
+        _announce_after_commit()
     return window
 
 
@@ -136,7 +136,7 @@ def delete_window(*, window_id: UUID | str, actor: Principal) -> None:
         _look(window, timezone.now(), actor)
         _emit("maintenance.deleted", window, actor, before=_facts(window))
         window.delete()
-        transaction.on_commit(_announce)
+        _announce_after_commit()
 
 
 def sweep_windows(*, now: datetime, limit: int = _PORTION) -> int:
@@ -155,7 +155,7 @@ def sweep_windows(*, now: datetime, limit: int = _PORTION) -> int:
         windows = list(due.select_for_update(skip_locked=True)[:limit])
         for window in windows:
             _look(window, now, actor)
-        transaction.on_commit(_announce)
+        _announce_after_commit()
     return len(windows)
 
 
@@ -207,6 +207,11 @@ def _look(window: MaintenanceWindow, now: datetime, actor: Principal) -> None:
         next_change_at=window.next_change_at,
         fault=window.fault,
     )
+
+
+def _announce_after_commit() -> None:
+    forget()  # what this transaction asks next
+    transaction.on_commit(_announce)
 
 
 def _announce() -> None:
