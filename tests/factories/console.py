@@ -5,13 +5,16 @@ from typing import Any
 from django.contrib import admin
 
 from apps.accounts.models import ApiKey, Role, Session, User
-from apps.alerts.models import Alert, Threshold
+from apps.alerts.models import Alert, EscalationPolicy, Silence, Threshold
+from apps.alerts.services import create_policy, create_silence
 from apps.core.events.sequencer import sequence_events
 from apps.core.models import Event, SetAsideFact
+from apps.core.principals import system
 from apps.fleet.models import Server
-from apps.monitors.models import Badge, Endpoint, Heartbeat, PingKey
+from apps.monitors.models import Badge, Dependency, Endpoint, Heartbeat, PingKey
+from apps.monitors.services.dependencies import create_dependency
 from apps.notifications.models import Channel, Notification, Rule, Webhook
-from tests.factories.accounts import make_api_key, make_session, make_user
+from tests.factories.accounts import make_api_key, make_session, make_user, principal
 from tests.factories.alerts import make_alert
 from tests.factories.fleet import make_server, push, snapshot
 from tests.factories.heartbeats import make_badge, make_heartbeat, make_ping_key
@@ -37,7 +40,18 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         PingKey: make_ping_key(name="Cluster jobs"),
         Badge: make_badge("endpoint", str(endpoint.pk)),
         Alert: make_alert(subject_id=str(endpoint.pk)),
+        Silence: create_silence(actor=system("test"), matchers={"entity": "nothing"}, duration_s=3600),
+        Dependency: create_dependency(
+            actor=system("test"),
+            child_kind="endpoint",
+            child_id=str(endpoint.pk),
+            parent_kind="server",
+            parent_id=str(server.pk),
+        ),
         Threshold: Threshold.objects.first() or Threshold.objects.create(metric="cpu", value=80, level="info"),
+        EscalationPolicy: create_policy(
+            actor=principal("admin"), values={"name": "Nights", "steps": [{"after_s": 300, "inbox": True}]}
+        ),
         Channel: make_channel(),
         Rule: make_rule(make_channel(), name="A rule"),
         Webhook: make_webhook(owner=make_user("viewer")),
