@@ -66,7 +66,7 @@ def due_after(digest: Mapping[str, Any] | None, level: str, at: datetime) -> dat
         day = today + timedelta(days=ahead)
         due = datetime.combine(day, wall, zone)
         if DAYS[day.weekday()] in digest["days"] and due.timestamp() > at.timestamp():
-            return due
+            return datetime.fromtimestamp(due.timestamp(), zone)  # a time that the zone has
     raise AssertionError("a week without any of its days")
 
 
@@ -76,5 +76,7 @@ def spoken(digest: Mapping[str, Any] | None) -> str:
         return "each message at once"
     if "every_s" in digest:
         return f"together, every {digest['every_s'] / 60:g} min"
-    days = "every day" if len(digest["days"]) == len(DAYS) else "on " + ", ".join(d.capitalize() for d in digest["days"])
+    days = (
+        "every day" if len(digest["days"]) == len(DAYS) else "on " + ", ".join(d.capitalize() for d in digest["days"])
+    )
     return f"together, {days} at {digest['at']} ({digest['timezone']})"

@@ -99,5 +99,5 @@ def _end_of(hours: Mapping[str, Any], at: datetime) -> datetime | None:
         begins = datetime.combine(day, start)
         ends = datetime.combine(day + timedelta(days=1 if end <= start else 0), end)
         if begins <= local.replace(tzinfo=None) < ends:
-            return ends.replace(tzinfo=zone)
+            return datetime.fromtimestamp(ends.replace(tzinfo=zone).timestamp(), zone)  # a time that the zone has
     return None

@@ -138,8 +138,15 @@ def recent_facts(limit: int = 20) -> list[Event]:
 
 
 def made_fact(
-    *, event: str = "alert.opened", level: str = "critical", source: str = "endpoint", subject: Mapping[str, str] | None = None,
-    tags: Iterable[str] = (), server_id: str = "", message: str = "", at: datetime | None = None,
+    *,
+    event: str = "alert.opened",
+    level: str = "critical",
+    source: str = "endpoint",
+    subject: Mapping[str, str] | None = None,
+    tags: Iterable[str] = (),
+    server_id: str = "",
+    message: str = "",
+    at: datetime | None = None,
 ) -> MadeFact:
     """Return a fact that never happened, from what a person says of it."""
     about = {"kind": "endpoint", "id": "example", "name": "example", **(subject or {})}

@@ -33,7 +33,7 @@ def make_channel(
         actor=actor or make_admin(),
         name=name or f"channel {next(_numbers)}",
         type=type,
-        config={"url": url, **config} if type == "webhook" else config,
+        config={"url": url, **config} if type == "webhook" or url != PUBLIC_URL else config,
     )
 
 

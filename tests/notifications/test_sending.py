@@ -281,7 +281,7 @@ def test_channel_whose_kind_is_gone_is_tried_again_later(receiver: RecordingRece
 
 
 def test_redelivered_message_carries_the_same_id(receiver: RecordingReceiver) -> None:
-    webhook = make_webhook(receiver.url, events=["alert.*"])
+    make_webhook(receiver.url, events=["alert.*"])
     tell(make_fact())
     send_all()
     first = Delivery.objects.get()

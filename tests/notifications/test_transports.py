@@ -1,6 +1,7 @@
 """Every transport keeps the registry's contract; email in particular."""
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from apps.notifications.transports import Message, Outcome, transports
 from apps.notifications.transports.email import compose, config_from_url
 from tests.factories.notifications import make_channel, make_fact
 from tests.notifications.driving import let_time_pass, send_all, send_once, tell
+from tests.notifications.services import SERVICES
 from tests.notifications.smtp_server import smtp_server
 from tests.support.servers import CertificateAuthority, RecordingReceiver, hanging_server, server_context, unused_port
 
@@ -33,6 +35,14 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "webhook": {"url": "http://127.0.0.1:{port}/", "headers": {"X-Token": "hush"}, "secret": "whsec_" + "A" * 32},
     "email": {
         "host": "127.0.0.1", "port": "{port}", "tls": "none", "from": "watch@example.org", "to": ["ops@example.org"],
+    },
+    "apprise": {"url": "json://127.0.0.1:{port}/hush"},
+    **{
+        kind: {
+            name: text.replace("{url}", "http://127.0.0.1:{port}") if isinstance(text, str) else text
+            for name, text in service.config.items()
+        }
+        for kind, service in SERVICES.items()
     },
 }  # fmt: skip
 
@@ -91,7 +101,9 @@ def test_transport_reports_a_refused_connection_as_an_outcome(kind: str, loopbac
 def test_transport_gives_up_on_a_server_that_says_nothing(
     kind: str, loopback_allowed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"apps.notifications.transports.{kind}.TIMEOUT_S", 0.3)
+    for module in (kind, "posting"):
+        if hasattr(import_module(f"apps.notifications.transports.{module}"), "TIMEOUT_S"):
+            monkeypatch.setattr(f"apps.notifications.transports.{module}.TIMEOUT_S", 0.3)
     with hanging_server() as server:
         outcome = send(kind, sample(kind, server.port))
     assert not outcome.ok and outcome.error
@@ -102,8 +114,10 @@ def test_transport_refuses_private_targets_when_configured_and_when_sending(kind
     with pytest.raises(Invalid) as refused:
         sample(kind, 2525)
     assert "OUTBOUND_ALLOW" in str(refused.value)
-    filled = {"email": {**SAMPLES["email"], "port": 2525}, "webhook": {"url": "http://127.0.0.1:2525/"}}
-    outcome = send(kind, filled[kind])
+    filled: dict[str, Any] = {
+        name: text.replace("{port}", "2525") if isinstance(text, str) else text for name, text in SAMPLES[kind].items()
+    }
+    outcome = send(kind, filled | ({"port": 2525} if kind == "email" else {}))
     assert not outcome.ok and "OUTBOUND_ALLOW" in outcome.error
 
 

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from apps.core.api.views import ApiViewSet, clean, expected_revision, idempotent, with_etag
 from apps.core.errors import NotFound
+from apps.core.fields import MASK
 from apps.notifications import selectors, services
 from apps.notifications.api.serializers import (
     ChannelBody,
@@ -158,7 +159,7 @@ class ChannelViewSet(ApiViewSet):
         config: dict[str, Any] = given if isinstance(given, dict) else {}
         for field in transport.fields if transport else ():
             target = config.get(field.name) or data.get(field.name)
-            if field.kind == "url" and target:
+            if field.kind == "url" and target and target != MASK:
                 services.check_target(target, field=f"config.{field.name}")
 
 

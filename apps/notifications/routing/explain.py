@@ -99,10 +99,14 @@ def _of_matched(one: RuleRoute, routes: Routes, plans: Mapping[UUID, Plan | None
         plan = plans[route.channel.id]
         if plan is None:
             reason = "The channel is disabled, and no fallback stands in for it."
-            found.append(Answer("channel", route.channel.id, route.channel.name, one.rule.id, one.rule.name, SUPPRESSED, reason))
+            found.append(
+                Answer("channel", route.channel.id, route.channel.name, one.rule.id, one.rule.name, SUPPRESSED, reason)
+            )
         elif plan.rule is not None and plan.rule.id != one.rule.id:
             reason = f"The rule “{plan.rule.name}” tells this channel already."
-            found.append(Answer("channel", route.channel.id, route.channel.name, one.rule.id, one.rule.name, NOT_TOLD, reason))
+            found.append(
+                Answer("channel", route.channel.id, route.channel.name, one.rule.id, one.rule.name, NOT_TOLD, reason)
+            )
         else:
             found += _of_plan(route, plan, one, hold)
     if not one.channel_ids and not one.rule.inbox:

@@ -128,9 +128,7 @@ def _after_openings(
     return min(plans, key=lambda plan: plan.until or now)
 
 
-def _soonest(
-    route: ChannelRoute, fact: FactLike, rules: Sequence[Rule | None], past: Past, now: datetime
-) -> Plan:
+def _soonest(route: ChannelRoute, fact: FactLike, rules: Sequence[Rule | None], past: Past, now: datetime) -> Plan:
     """Return the plan of the rule by which the channel is told soonest."""
     best: Plan | None = None
     throttled: Plan | None = None

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from apps.core.fields import MASK
 from apps.core.net import NetError, Purpose, request
 from apps.notifications.signing import clean_secret, sign
 from apps.notifications.transports.base import EXCERPT_BYTES, Field, Message, Outcome, Transport, excerpt, register
+from apps.notifications.transports.posting import retry_after, rounded
 
 TIMEOUT_S = 15.0
 
@@ -62,32 +61,14 @@ class Webhook(Transport):
                 max_body_bytes=EXCERPT_BYTES,
             )
         except NetError as error:
-            return Outcome(
-                ok=False, latency_ms=_rounded(error.phases.total_ms), error=error.message[:500], request=sent
-            )
+            return Outcome(ok=False, latency_ms=rounded(error.phases.total_ms), error=error.message[:500], request=sent)
         return Outcome(
             ok=answer.ok,
             status_code=answer.status,
-            latency_ms=_rounded(answer.phases.total_ms),
+            latency_ms=rounded(answer.phases.total_ms),
             response=excerpt(answer.text()),
             error="" if answer.ok else f"The other side answered {answer.status} {answer.reason}".strip() + ".",
-            retry_after_s=None if answer.ok else _retry_after(answer.headers.get("retry-after")),
+            retry_after_s=None if answer.ok else retry_after(answer),
             gone=answer.status == 410,
             request=sent,
         )
-
-
-def _rounded(ms: float | None) -> float | None:
-    return None if ms is None else round(ms, 1)
-
-
-def _retry_after(value: str) -> float | None:
-    """Read seconds or an HTTP date. Source: RFC 9110, section 10.2.3."""
-    if not value:
-        return None
-    if value.strip().isdigit():
-        return float(value.strip())
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None

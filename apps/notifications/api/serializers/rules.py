@@ -76,7 +76,9 @@ class RuleSerializer(serializers.ModelSerializer[Rule]):
     def get_digest(self, row: Rule) -> dict[str, Any] | None:
         return row.digest
 
-    @extend_schema_field({"type": "array", "items": {"type": "string"}, "description": "Who can't be told now, and why."})
+    @extend_schema_field(
+        {"type": "array", "items": {"type": "string"}, "description": "Who can't be told now, and why."}
+    )
     def get_warnings(self, row: Rule) -> list[str]:
         return selectors.warnings_of(row)
 
@@ -132,10 +134,7 @@ def rule_values(data: dict[str, Any]) -> dict[str, Any]:
     values = dict(data)
     chosen = values.pop("filter", None)
     if chosen is not None:
-        values |= {
-            name: list(chosen.get(key) or [])
-            for key, name in _FILTERS.items()
-        }
+        values |= {name: list(chosen.get(key) or []) for key, name in _FILTERS.items()}
     events = values.pop("event_types", None)
     if events is not None:
         values.setdefault("events", events)
@@ -164,7 +163,9 @@ class RoutingPreviewBody(FactBody):
     """A fact to try, and where wanted a rule that is not in force."""
 
     rule = FullRuleBody(required=False, partial=True, help_text="As it would be; nothing is stored.")
-    rule_id = serializers.UUIDField(required=False, help_text="The rule that `rule` would change; a new one where absent.")
+    rule_id = serializers.UUIDField(
+        required=False, help_text="The rule that `rule` would change; a new one where absent."
+    )
 
 
 class RoutingAnswerSerializer(serializers.Serializer[Any]):
