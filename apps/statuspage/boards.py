@@ -131,16 +131,18 @@ class BoardStore:
         if self.boards is not None and token == self._token and time.monotonic() - self._drawn_at < DRAW_AGAIN_S:
             return
         updated_at = row.touched_at if row else timezone.now()
-        found = [
-            Board(
-                slug=page.slug,
-                domain=page.domain,
-                is_default=page.is_default,
-                networks=tuple(ipaddress.ip_network(word) for word in page.allowed_networks),
-                bodies=draw(page, facts, updated_at),
-            )
-            for page, facts in pages_facts(timezone.now())
-        ]
+        found = []
+        for page, facts in pages_facts(timezone.now()):
+            try:
+                bodies = draw(page, facts, updated_at)
+            except Exception:  # one page that can't be drawn must not take the others along
+                log.exception("the status page %s can't be drawn", page.slug)
+                old = self.boards.by_slug.get(page.slug) if self.boards else None
+                if old is None:
+                    continue
+                bodies = old.bodies
+            networks = tuple(ipaddress.ip_network(word) for word in page.allowed_networks)
+            found.append(Board(page.slug, page.domain, page.is_default, networks, bodies))
         self.boards, self._token, self._drawn_at = _collected(found), token, time.monotonic()
         try:
             self._write_copies(found)

@@ -6,6 +6,7 @@ the same paths.
 
 import asyncio
 import contextlib
+import logging
 import re
 import time
 from json import dumps
@@ -17,6 +18,8 @@ from apps.core.api.exceptions import body_of
 from apps.core.asgi.types import Receive, Scope, Send
 from apps.statuspage.boards import CHECK_S, Board, Boards, refresh_in_thread, store
 from apps.statuspage.rendering import Body
+
+log = logging.getLogger(__name__)
 
 #: How long a visitor without the pump waits for the database before he gets what there is.
 PATIENCE_S = 2.0
@@ -102,7 +105,10 @@ class StatusApplication:
         assert self._wake
         while True:
             began = time.monotonic()
-            await asyncio.to_thread(refresh_in_thread)
+            try:
+                await asyncio.to_thread(refresh_in_thread)
+            except Exception:  # a fault of ours must not stop the looking
+                log.exception("the status pages can't be brought up to date")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), CHECK_S)
             # However often it rings: at most one look a second.
@@ -132,9 +138,7 @@ class StatusApplication:
         slug, part = found
         board = boards.find(slug, host)
         answer = board.bodies.get(part) if board else None
-        if board is None or answer is None:
-            await _nothing(send, part)
-        elif not board.may_read(address):
+        if board is None or answer is None or not board.may_read(address):
             await _nothing(send, part)
         else:
             await self._answer(scope, send, boards, board, answer, known=known, packs=packs and bool(answer.packed))

@@ -75,7 +75,7 @@ def draw(page: Page, facts: Mapping[str, Any], updated_at: datetime) -> dict[str
     return found
 
 
-def frame(page: Page | None, **more: Any) -> dict[str, Any]:
+def frame(page: Page | None, /, **more: Any) -> dict[str, Any]:
     """Return what the frame of every public page needs."""
     return {
         "name": page.name if page else "Status",

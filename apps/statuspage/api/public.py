@@ -7,7 +7,7 @@ from django.template.loader import render_to_string
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
-from rest_framework.parsers import FormParser, JSONParser
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from apps.accounts.requests import address_of
 from apps.core.api.permissions import PUBLIC
 from apps.core.api.views import ApiView, clean
-from apps.core.errors import DomainError, Invalid, NotFound
+from apps.core.errors import NotFound
 from apps.statuspage import services
 from apps.statuspage.boards import store
 from apps.statuspage.hot import NOTHING, headers_of, host_of
@@ -38,12 +38,24 @@ class AnyRenderer(BaseRenderer):
         return rendered
 
 
-class _Board(ApiView):
+class _Public(ApiView):
+    """Base of the public paths: nobody signs in here."""
+
+    authentication_classes = []
+    renderer_classes = [AnyRenderer]
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Name the type of what is no page."""
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if isinstance(response, Response):
+            response.content_type = "application/json"
+        return response
+
+
+class _Board(_Public):
     """One answer of a page, from the same store as the short way's."""
 
     codes: ClassVar[dict[str, str]] = {"get": PUBLIC}
-    authentication_classes = []
-    renderer_classes = [AnyRenderer]
     throttle_scope = "none"
     part = "page"
 
@@ -252,12 +264,10 @@ class DetailSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
 
-class _Form(ApiView):
+class _Form(_Public):
     """Base of the paths that visitors post to: no cookie, so nothing that another site could borrow."""
 
-    authentication_classes = []
-    parser_classes = [JSONParser, FormParser]
-    renderer_classes = [AnyRenderer]
+    parser_classes = [JSONParser, FormParser, MultiPartParser]
     throttle_scope = "status_subscribe"
 
     def wants_page(self, request: Request) -> bool:
@@ -279,13 +289,18 @@ class _Form(ApiView):
             return self.page(page, headline, text, status=status)
         return Response({"detail": text}, status=status)
 
-    def refuse(self, request: Request, page: Page | None, error: DomainError) -> HttpResponseBase:
-        """Return a refusal as a page; raises for programs."""
-        if not self.wants_page(request):
-            raise error
-        sentence = str(error).partition(": ")[2] or str(error)
-        text = f"{sentence[:1].upper()}{sentence[1:]}".rstrip(".") + "."
-        return self.page(page, "That did not work", text, status=error.status)
+    def handle_exception(self, exc: Exception) -> Any:
+        """Show a refusal as a page to a browser."""
+        response = super().handle_exception(exc)
+        if not self.wants_page(self.request):
+            return response
+        sentence = str(response.data["error"]["message"]).rpartition(": ")[2].rstrip(".")
+        page = self.page(
+            None, "That did not work", f"{sentence[:1].upper()}{sentence[1:]}.", status=response.status_code
+        )
+        if "Retry-After" in response:
+            page["Retry-After"] = response["Retry-After"]
+        return page
 
 
 class SubscribeView(_Form):
@@ -310,12 +325,7 @@ class SubscribeView(_Form):
         page = Page.objects.filter(slug=board.slug).first()
         if page is None:
             raise NotFound(NOTHING)
-        try:
-            services.ask_subscription(
-                page=page, email=values["email"], names=values.get("components", ()), actor=visitor()
-            )
-        except Invalid as error:
-            return self.refuse(request, page, error)
+        services.ask_subscription(page=page, email=values["email"], names=values.get("components", ()), actor=visitor())
         return self.tell(request, page, "Look into your mail", THANKS, status=202)
 
 
@@ -353,10 +363,7 @@ class ConfirmView(_Form):
             NotFound: the link is unknown, used or too old (404).
         """
         token = clean(TokenSerializer, request.data)["token"]
-        try:
-            row = services.confirm_subscription(token=token, actor=visitor())
-        except NotFound as error:
-            return self.refuse(request, None, error)
+        row = services.confirm_subscription(token=token, actor=visitor())
         text = f"From now on you are told when something happens at {row.page.name}."
         return self.tell(request, row.page, "Done", text)
 
@@ -388,8 +395,5 @@ class UnsubscribeView(_Form):
             NotFound: the link is not whole (404).
         """
         token = clean(TokenSerializer, request.data)["token"]
-        try:
-            services.leave(token=token, actor=visitor())
-        except NotFound as error:
-            return self.refuse(request, None, error)
+        services.leave(token=token, actor=visitor())
         return self.tell(request, None, "Done", "No more mails will come. You can always subscribe again.")

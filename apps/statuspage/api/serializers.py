@@ -21,6 +21,7 @@ class PageSerializer(serializers.ModelSerializer[Page]):
     )
     accent_light = serializers.CharField(max_length=20, required=False, help_text="Colour such as #0b6e8f.")
     accent_dark = serializers.CharField(max_length=20, required=False)
+    is_default = serializers.BooleanField(required=False, help_text="Answers under every host without a page.")
     status = serializers.SerializerMethodField(help_text="The worst of its visible components.")
     has_logo = serializers.SerializerMethodField()
 
@@ -131,8 +132,8 @@ class NoticeSerializer(serializers.ModelSerializer[Notice]):
         model = Notice
         fields = [
             "id", "page_id", "kind", "title", "severity", "state", "component_ids", "message", "publish", "starts_at",
-            "ends_at", "is_draft", "published_at", "published_by", "ended_at", "drafted_from", "created_by", "reference",
-            "updates", "revision", "created_at", "updated_at",
+            "ends_at", "is_draft", "published_at", "published_by", "ended_at", "drafted_from", "created_by",
+            "reference", "updates", "revision", "created_at", "updated_at",
         ]  # fmt: skip
         read_only_fields = [
             "id", "published_at", "published_by", "ended_at", "drafted_from", "created_by", "reference", "revision",

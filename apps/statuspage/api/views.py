@@ -73,7 +73,9 @@ class PageViewSet(ApiViewSet):
     @extend_schema(
         operation_id="status_pages_create", summary="Add a status page", request=PageSerializer,
         responses={201: PageSerializer},
-        examples=[OpenApiExample("With a domain", value={"name": "ACME", "domain": "status.example.org"}, request_only=True)],
+        examples=[
+            OpenApiExample("A domain", value={"name": "ACME", "domain": "status.example.org"}, request_only=True)
+        ],
     )  # fmt: skip
     @idempotent
     def create(self, request: Request) -> Response:

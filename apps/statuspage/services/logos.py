@@ -13,16 +13,21 @@ PNG, SVG = "image/png", "image/svg+xml"
 _NAMESPACE = "http://www.w3.org/2000/svg"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _ELEMENTS = frozenset(
-    "svg g path rect circle ellipse line polyline polygon text tspan defs linearGradient radialGradient stop clipPath "
-    "mask title desc use symbol".split()
-)
+    {
+        "svg", "g", "path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "text", "tspan", "defs",
+        "linearGradient", "radialGradient", "stop", "clipPath", "mask", "title", "desc", "use", "symbol",
+    }
+)  # fmt: skip
 _ATTRIBUTES = frozenset(
-    "id viewBox width height x y x1 y1 x2 y2 cx cy r rx ry fx fy d points transform fill fill-rule fill-opacity stroke "
-    "stroke-width stroke-linecap stroke-linejoin stroke-dasharray stroke-opacity stroke-miterlimit opacity offset "
-    "stop-color stop-opacity gradientUnits gradientTransform spreadMethod clip-path clip-rule mask clipPathUnits "
-    "maskUnits preserveAspectRatio font-family font-size font-weight font-style text-anchor letter-spacing "
-    "dominant-baseline version".split()
-)
+    {
+        "id", "viewBox", "width", "height", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "ry", "fx", "fy",
+        "d", "points", "transform", "fill", "fill-rule", "fill-opacity", "stroke", "stroke-width", "stroke-linecap",
+        "stroke-linejoin", "stroke-dasharray", "stroke-opacity", "stroke-miterlimit", "opacity", "offset",
+        "stop-color", "stop-opacity", "gradientUnits", "gradientTransform", "spreadMethod", "clip-path", "clip-rule",
+        "mask", "clipPathUnits", "maskUnits", "preserveAspectRatio", "font-family", "font-size", "font-weight",
+        "font-style", "text-anchor", "letter-spacing", "dominant-baseline", "version",
+    }
+)  # fmt: skip
 # A reference to something else than a part of the picture itself would be fetched.
 _REFERENCE = re.compile(r"url\(\s*['\"]?\s*(?!#)", re.IGNORECASE)
 

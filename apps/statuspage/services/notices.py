@@ -82,9 +82,9 @@ def update_notice(
         before, after = put_changes(notice, cleaned)
         _require_times(notice)
         moved = (notice.starts_at, notice.ends_at) != old
-        if moved and notice.kind == "maintenance":
-            if notice.state in LAST or (notice.state != "scheduled" and notice.starts_at != old[0]):
-                raise Conflict(f"This maintenance is {notice.state}; only its end can be moved.", code="wrong_state")
+        has_begun = notice.state in LAST or (notice.state != "scheduled" and notice.starts_at != old[0])
+        if moved and notice.kind == "maintenance" and has_begun:
+            raise Conflict(f"This maintenance is {notice.state}; only its end can be moved.", code="wrong_state")
         if components is not None:
             rows = _on_page(components, notice.page)
             names = sorted(notice.components.values_list("name", flat=True))
