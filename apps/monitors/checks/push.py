@@ -1,10 +1,17 @@
 """Results that are sent in: a job or another monitor says how it is; silence is down."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
-from apps.monitors.checks.base import CheckConfig, CheckOutcome, CheckType, register
-from apps.monitors.states.endpoints import DOWN
+from django.utils import timezone
+
+from apps.core.models import Condition, Lease
+from apps.core.watchdog import AWAY, DEAF_AFTER_S, LISTENING
+from apps.monitors.checks.base import CheckConfig, CheckOutcome, CheckType, in_thread, register
+from apps.monitors.states.endpoints import DOWN, UNKNOWN
+
+BLIND = "blind"  # name of the condition that `connectivity` keeps
 
 
 @register("push")
@@ -24,6 +31,27 @@ class PushCheck(CheckType):
         return "", 0
 
     async def run(self, config: CheckConfig) -> CheckOutcome:
-        """Say that nothing has come."""
-        wait = config.interval_s + config.timeout_s
-        return CheckOutcome(DOWN, error=f"No result has been sent in for more than {wait:g} s.")
+        """Say what it means that nothing has come."""
+        return await in_thread(judge_silence, config, timezone.now())  # type: ignore[no-any-return]
+
+
+def judge_silence(config: CheckConfig, now: datetime) -> CheckOutcome:
+    """Return `down`, or `unknown` where nothing could come: silence says something only while somebody listens."""
+    wait_s = config.interval_s + config.timeout_s
+    away = _away_until(now)
+    if away is not None and away > now - timedelta(seconds=wait_s):
+        return CheckOutcome(UNKNOWN, error="The platform could not be reached meanwhile; a result is waited for anew.")
+    return CheckOutcome(DOWN, error=f"No result has been sent in for more than {wait_s:g} s.")
+
+
+def _away_until(now: datetime) -> datetime | None:
+    """Return up to when no result could come: now, where none can; None where that never was."""
+    blind = Condition.objects.filter(name=BLIND).first()
+    rows = {row.name: row for row in Lease.objects.filter(name__in=(LISTENING, AWAY))}
+    listened = rows[LISTENING].last_run_at if LISTENING in rows else None
+    if blind is not None and blind.ended_at is None:
+        return now
+    if listened is not None and (now - listened).total_seconds() > DEAF_AFTER_S:
+        return now
+    ends = [blind.ended_at if blind else None, rows[AWAY].last_run_at if AWAY in rows else None]
+    return max((end for end in ends if end is not None), default=None)
