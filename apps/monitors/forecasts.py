@@ -96,7 +96,8 @@ def _months_without(schedule: Schedule, now: datetime) -> Iterator[str]:
     first = schedule.next_after(now)
     if first - now > timedelta(days=366):
         years = (first - now).days // 365
-        yield f"The next run is only on {first.astimezone(zone):%Y-%m-%d}, more than {years} year{'s' * (years > 1)} on."
+        far = f"more than {years} year{'s' * (years > 1)} on"
+        yield f"The next run is only on {first.astimezone(zone):%Y-%m-%d}, {far}."
         return
     if not _every_month(schedule.cron):
         return  # the months were chosen
@@ -109,7 +110,8 @@ def _months_without(schedule: Schedule, now: datetime) -> Iterator[str]:
         if (slot.year, slot.month) != (year, month):
             missing.append(month)
     if missing:
-        yield f"It does not run in {_listed([_MONTHS[month - 1] for month in sorted(missing)])}: no such day comes then."
+        names = _listed([_MONTHS[month - 1] for month in sorted(missing)])
+        yield f"It does not run in {names}: no such day comes then."
 
 
 def _every_month(cron: str) -> bool:

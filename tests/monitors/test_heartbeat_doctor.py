@@ -10,9 +10,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from apps.monitors.models import Heartbeat
 from apps.monitors.services.heartbeat_sweep import expire_due
-from tests.factories.accounts import client_as
+from tests.factories.accounts import client_as, make_user
 from tests.factories.heartbeats import make_heartbeat, ping, state_of
+from tests.support.console import console_of
 
 pytestmark = pytest.mark.django_db
 
@@ -110,6 +112,19 @@ def test_doctor_costs_the_same_for_few_runs_and_for_many(operator: APIClient) ->
             doctor(operator, heartbeat)
         counts.append(len([query for query in queries if "monitors_" in query["sql"] or "core_event" in query["sql"]]))
     assert counts[0] == counts[1] <= 10
+
+
+@pytest.mark.parametrize("broken", [{"cron": "99 99 * * *"}, {"timezone": "Mars/Base"}])
+def test_schedule_that_was_broken_behind_our_back_is_named_and_the_page_still_shown(
+    operator: APIClient, broken: dict[str, str]
+) -> None:
+    heartbeat = make_heartbeat(cron="0 2 * * *")
+    Heartbeat.objects.filter(pk=heartbeat.pk).update(**broken)
+    found = doctor(operator, heartbeat)
+    assert "can't be worked out" in found["warnings"][0]
+    assert found["next_runs"] == []
+    assert operator.get(f"{URL}/{heartbeat.id}").status_code == 200
+    assert console_of(make_user("viewer")).get(f"/admin/monitors/heartbeat/{heartbeat.pk}/").status_code == 200
 
 
 def test_doctor_of_an_unknown_heartbeat_is_404(operator: APIClient) -> None:

@@ -105,7 +105,9 @@ def test_grace_longer_than_the_period_is_named() -> None:
 
 
 def test_clock_changes_of_a_zone_are_found_to_the_minute() -> None:
-    found = list(clock_changes("Australia/Lord_Howe", datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)))
+    found = list(
+        clock_changes("Australia/Lord_Howe", datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
+    )
     assert [(at, after - before) for at, before, after in found] == [
         (datetime(2026, 4, 4, 15, tzinfo=UTC), timedelta(minutes=-30)),
         (datetime(2026, 10, 3, 15, 30, tzinfo=UTC), timedelta(minutes=30)),

@@ -16,7 +16,9 @@ import uvicorn
 
 from apps.monitors.hot import PingApplication
 from apps.monitors.models import Heartbeat, Ping, Run
-from apps.monitors.selectors.snippets import snippets
+from apps.monitors.schedules import normalised_calendar
+from apps.monitors.selectors.heartbeats import ping_url
+from apps.monitors.selectors.snippets import TITLES, snippets
 from tests.factories.heartbeats import make_heartbeat, state_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -102,6 +104,52 @@ def test_crontab_line_reports_the_exit_code(live: None) -> None:
     assert kinds(heartbeat) == [("fail", 7)]
 
 
+def test_node_snippet_reports_start_and_success(live: None) -> None:
+    heartbeat = make_heartbeat()
+    if shutil.which("node"):
+        assert run(["node", "-e", snippets(heartbeat)["node"]]).returncode == 0
+        assert kinds(heartbeat) == [("start", None), ("success", None)]
+    assert f'"{ping_url(heartbeat)}"' in snippets(heartbeat)["node"]
+
+
+@pytest.mark.parametrize("code", [0, 5])
+def test_kubernetes_command_reports_run_and_exit_code(live: None, code: int) -> None:
+    heartbeat = make_heartbeat(cron="15 3 * * *", timezone_name="Asia/Tokyo")
+    text = snippets(heartbeat)["kubernetes"]
+    assert 'schedule: "15 3 * * *"\n  timeZone: "Asia/Tokyo"' in text
+    command = text.partition("- |\n")[2].replace("your-job\n", f"(exit {code})\n")
+    assert run(["sh", "-c", command]).returncode == code
+    ended = Run.objects.get(num=heartbeat.num)
+    assert (ended.exit_code, ended.rid is not None) == (code, True)
+
+
+@pytest.mark.parametrize(("status", "end"), [("success", ("success", 0)), ("failure", ("fail", 1))])
+def test_github_steps_report_the_result(live: None, tmp_path: Path, status: str, end: tuple[str, int]) -> None:
+    heartbeat = make_heartbeat(cron="0 4 * * *", timezone_name="Europe/Berlin")
+    text = snippets(heartbeat)["github_actions"].replace("${{ job.status }}", status)
+    assert "this heartbeat expects Europe/Berlin" in text
+    start = next(line for line in text.splitlines() if "/start" in line).partition("run: ")[2]
+    finish = text.partition("run: |\n")[2].partition("env:")[0]
+    uuid = tmp_path / "uuidgen"
+    uuid.write_text("#!/bin/sh\ncat /proc/sys/kernel/random/uuid\n")
+    uuid.chmod(0o755)
+    env = {"PING_URL": ping_url(heartbeat), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = run(["sh", "-c", f"cd {tmp_path}\n{start}\n{finish}"], **env)
+    assert done.returncode == 0, done.stderr
+    assert kinds(heartbeat) == [("start", None), end]
+    assert Run.objects.get(num=heartbeat.num).rid is not None
+
+
+@pytest.mark.parametrize(
+    ("values", "calendar"),
+    [({"interval_seconds": 600}, "*:0/10"), ({"cron": "0 1 * * *"}, "daily"), ({"interval_seconds": 7200}, "0/2:00")],
+)
+def test_systemd_timer_has_a_calendar_that_systemd_reads(values: dict[str, Any], calendar: str) -> None:
+    text = snippets(make_heartbeat(**values))["systemd_timer"]
+    assert f"OnCalendar={calendar}\n" in text
+    assert normalised_calendar(calendar) == calendar
+
+
 @pytest.mark.parametrize(("result", "kind"), [("success", ("success", 0)), ("signal", ("fail", 1))])
 def test_systemd_drop_in_reports_the_result(live: None, result: str, kind: tuple[str, int]) -> None:
     heartbeat = make_heartbeat()
@@ -115,7 +163,5 @@ def test_every_snippet_carries_the_address(settings: Any) -> None:
     settings.PUBLIC_URL = "https://watch.example.org"
     heartbeat = make_heartbeat()
     texts = snippets(heartbeat)
-    assert set(texts) == {
-        "curl", "wget", "bash", "python", "powershell", "systemd", "crontab", "docker_healthcheck"
-    }  # fmt: skip
+    assert set(texts) == set(TITLES)
     assert all(f"https://watch.example.org/ping/{heartbeat.uuid}" in text for text in texts.values())

@@ -1,117 +1,45 @@
 """Heartbeats in the console."""
 
+from datetime import datetime
 from typing import Any, ClassVar
-from zoneinfo import available_timezones
 
-from django import forms
 from django.contrib import admin
 from django.db.models import Case, IntegerField, Value, When
-from django.http import HttpRequest
-from django.utils import timezone
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from apps.core.admin.access import require
 from apps.core.admin.base import ConsoleAdmin, Transition
 from apps.core.admin.columns import column
-from apps.core.admin.forms import ConsoleForm, DurationField, WordsField
 from apps.core.admin.navigation import WATCH, navigate
 from apps.core.admin.words import spoken
+from apps.core.errors import Invalid
+from apps.core.runtime_settings import parse_duration
 from apps.core.templatetags.console import ago, badge
 from apps.monitors.admin.endpoints import TagFilter, daily_cells
+from apps.monitors.admin.heartbeat_form import HeartbeatForm
 from apps.monitors.models import Heartbeat, Ping, Run
 from apps.monitors.models.heartbeats import of_ms
 from apps.monitors.selectors import heartbeats as selectors
-from apps.monitors.selectors.snippets import snippets
+from apps.monitors.selectors.doctor import diagnose, local_times
+from apps.monitors.selectors.snippets import TITLES, snippets
 from apps.monitors.services import heartbeats as services
-from apps.monitors.states.heartbeats import DOWN, LATE, NEW, PAUSED, STARTED, UP
+from apps.monitors.services.heartbeat_rules import preview
+from apps.monitors.states.heartbeats import DOWN, LATE, NEW, PAUSED, STARTED, UNKNOWN, UP
 
 WORST_FIRST = Case(
     *(
         When(state__status=status, then=Value(rank))
-        for rank, status in enumerate((DOWN, LATE, STARTED, UP, NEW, PAUSED))
+        for rank, status in enumerate((DOWN, LATE, UNKNOWN, STARTED, UP, NEW, PAUSED))
     ),
     default=Value(9),
     output_field=IntegerField(),
 )
-SNIPPET_TITLES = {
-    "curl": "curl",
-    "wget": "wget",
-    "crontab": "crontab",
-    "bash": "Bash wrapper",
-    "python": "Python",
-    "powershell": "PowerShell",
-    "systemd": "systemd",
-    "docker_healthcheck": "Docker",
-}
-
-
-class HeartbeatForm(ConsoleForm):
-    """What people set of a heartbeat."""
-
-    name = forms.CharField(max_length=255, help_text="The job, e.g. “Nightly backup of db1”.")
-    kind = forms.ChoiceField(
-        choices=[("interval", "At an interval"), ("cron", "By a cron expression")], label="Expected"
-    )
-    interval_seconds = DurationField(required=False, label="Every", help_text="10 s or more: 5m, 1h, 1d.", initial=3600)
-    cron = forms.CharField(
-        required=False, label="Cron expression", help_text="Five fields, or @daily and the like: 30 2 * * 1-5."
-    )
-    timezone = forms.CharField(
-        initial="UTC",
-        label="Time zone",
-        help_text="IANA name; the cron expression is read in it, summer time included.",
-    )
-    grace_seconds = DurationField(
-        required=False,
-        label="Grace",
-        help_text="So long after the due time it is only late. Chosen for you where empty.",
-    )
-    max_runtime_seconds = DurationField(
-        required=False, label="Longest run", help_text="A run that started and takes longer counts as failed."
-    )
-    early_seconds = DurationField(
-        required=False, label="Early window", help_text="A cron job that reports this early counts for the coming slot."
-    )
-    resume_on_ping = forms.BooleanField(required=False, label="A ping resumes it where it is paused")
-    tags = WordsField(required=False, help_text="Apart by commas.")
-    description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
-    groups = (
-        ("Job", "", ("name", "tags")),
-        ("When is a sign of life due?", "", ("kind", "interval_seconds", "cron", "timezone", "grace_seconds")),
-        (
-            "…More",
-            "longest run, early window, notes",
-            ("max_runtime_seconds", "early_seconds", "resume_on_ping", "description"),
-        ),
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["interval_seconds"].when = "kind=interval"  # type: ignore[attr-defined]
-        for name in ("cron", "timezone", "early_seconds"):
-            self.fields[name].when = "kind=cron"  # type: ignore[attr-defined]
-        self.fields["timezone"].widget.attrs["list"] = "zones"
-
-    def clean_timezone(self) -> str:
-        """Return a zone that exists."""
-        zone: str = self.cleaned_data["timezone"].strip() or "UTC"
-        if zone not in available_timezones():
-            raise forms.ValidationError("This is not an IANA time zone such as Europe/Berlin.")
-        return zone
-
-    def clean(self) -> dict[str, Any]:
-        """Keep the one schedule that was chosen."""
-        data = super().clean() or {}
-        if data.get("kind") == "cron":
-            data["interval_seconds"] = None
-            if not data.get("cron"):
-                self.add_error("cron", "Give a cron expression.")
-        else:
-            data["cron"] = ""
-            if not data.get("interval_seconds") and "interval_seconds" not in self.errors:
-                self.add_error("interval_seconds", "Give an interval.")
-        return data
+LOG_PAGE = 100
+LOG_KINDS = (("", "All"), ("success", "Successes"), ("fail", "Failures"), ("start", "Starts"), ("log", "Log lines"))
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -121,7 +49,8 @@ class StatusFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Return the states, worst first."""
-        return [(DOWN, "Down"), (LATE, "Late"), (STARTED, "Running"), (UP, "Up"), (NEW, "New"), (PAUSED, "Paused")]
+        names = {DOWN: "Down", LATE: "Late", UNKNOWN: "Unknown", STARTED: "Running", UP: "Up", NEW: "New"}
+        return [*names.items(), (PAUSED, "Paused")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Keep the state chosen."""
@@ -133,27 +62,6 @@ def schedule_words(row: Heartbeat) -> str:
     if row.cron:
         return f"{row.cron} ({row.timezone})"
     return f"every {spoken(row.interval_seconds)}"
-
-
-def status_words(row: Heartbeat) -> str:
-    """Return what its state means, in one sentence."""
-    state, now = row.state, timezone.now()
-    if state.status == NEW:
-        return "Waiting for the first ping. Until then nothing is expected and nothing alerts."
-    if state.status == PAUSED:
-        return "Paused: nobody waits for it." + (" A ping resumes it." if row.resume_on_ping else "")
-    if state.status == DOWN:
-        if state.last_exit_code:
-            return f"The last run failed with exit code {state.last_exit_code}."
-        if state.last_start_at and state.open_runs and row.max_runtime_seconds:
-            return f"A run started and took longer than {spoken(row.max_runtime_seconds)}."
-        return "No sign of life came by its deadline."
-    if state.status == LATE and state.deadline:
-        left = spoken(max(0, (state.deadline - now).total_seconds()))
-        return f"The sign of life is overdue; it counts as down in {left} unless it comes."
-    if state.status == STARTED:
-        return "A run has started and has not reported its end yet."
-    return "The last run was fine."
 
 
 def _pause(request: HttpRequest, row: Heartbeat, note: str) -> str:
@@ -191,6 +99,7 @@ class HeartbeatAdmin(ConsoleAdmin):
     list_filter = (StatusFilter, TagFilter)
     search_fields = ("name", "description")
     search_help_text = "Name"
+    page_scripts = ("console/heartbeat.js",)
     live_events = "heartbeat.*"
     live_every = 2500
     detail_template = "console/heartbeat.html"
@@ -255,6 +164,9 @@ class HeartbeatAdmin(ConsoleAdmin):
         values = super().initial(request, row)
         if row is not None:
             values["tags"] = [tag.name for tag in row.tags.all()]
+            values["expected_pings"] = row.expected_pings or None
+            if row.kind == Heartbeat.CALENDAR:
+                values["on_calendar"], values["cron"] = row.cron, ""
         return values
 
     def create(self, request: HttpRequest, data: dict[str, Any]) -> Heartbeat:
@@ -279,22 +191,90 @@ class HeartbeatAdmin(ConsoleAdmin):
         """Say what goes with it."""
         return f"The ping address of {row.name} answers 404 at once; jobs that still call it will notice nothing else."
 
+    def more_paths(self) -> list[tuple[str, str, Any]]:
+        """Return the whole log of a heartbeat, and the preview of the form's schedule."""
+        return [
+            ("preview/", "preview", self.preview_view),
+            ("<str:object_id>/log/", "log", self.log_view),
+        ]
+
+    def preview_view(self, request: HttpRequest) -> HttpResponse:
+        """Show what the schedule in the form would do; the form asks while one types."""
+        require(request, "heartbeats:view")
+        given = request.GET
+        values: dict[str, Any] = {"timezone": given.get("timezone", "").strip() or "UTC"}
+        context: dict[str, Any] = {"problems": [], "seen": None}
+        try:
+            wanted = {"cron": "cron", "calendar": "on_calendar"}.get(given.get("kind", ""), "interval_seconds")
+            values[wanted] = _seconds(given, wanted) if wanted == "interval_seconds" else given.get(wanted, "")
+            values["grace_seconds"] = _seconds(given, "grace_seconds")
+            values["early_seconds"] = _seconds(given, "early_seconds") if wanted != "interval_seconds" else None
+            schedule, seen = preview(values)
+            context.update(seen=seen, zone=schedule.timezone, runs=_spoken_runs(seen.runs, schedule.timezone))
+        except Invalid as error:
+            context["problems"] = [
+                f"{text[:1].upper()}{text[1:]}." for texts in error.problems.values() for text in texts
+            ]
+        return TemplateResponse(request, "console/partials/schedule_preview.html", context)
+
+    def log_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show the log of pings, newest first, a page at a time."""
+        require(request, "heartbeats:view")
+        row = self.row_or_404(request, object_id)
+        kind = request.GET.get("kind", "")
+        pings, before = selectors.log_page(row, kind=kind, before=request.GET.get("before", ""), count=LOG_PAGE)
+        context = self.page_context(
+            request,
+            title=f"Log of {row.name}",
+            row=row,
+            pings=pings,
+            before=before,
+            kind=kind,
+            kinds=LOG_KINDS,
+            is_first="before" not in request.GET,
+            back_url=self.page_of(row),
+        )
+        return TemplateResponse(request, "console/heartbeat_log.html", context)
+
     def detail_context(self, request: HttpRequest, row: Heartbeat) -> dict[str, Any]:
-        """Return the coming runs, what it sent, how it ran, and the texts to paste."""
+        """Return the coming runs, what it sent, how it ran, what the doctor says, and the texts to paste."""
         pings = list(Ping.objects.filter(num=row.num).order_by("-at", "-n")[:25])
         runs = list(Run.objects.filter(num=row.num).order_by("-at", "-n")[:15])
         ready = snippets(row)
+        found = diagnose(row)
         return {
             "now": row.state,
             "schedule": schedule_words(row),
-            "meaning": status_words(row),
+            "meaning": found["summary"],
+            "doctor": found,
+            "sources": selectors.sources_of(row),
             "ping_url": selectors.ping_url(row),
-            "next_runs": selectors.next_runs(row, 5),
+            "slug_url": selectors.slug_url(row),
+            "next_runs": _spoken_runs([run["at"] for run in found["next_runs"]], row.timezone),
+            "log_url": reverse(f"admin:{self._name('log')}", args=[row.pk]),
             "days": daily_cells(selectors.daily_uptime(row, 90)),
             "pings": [{"at": of_ms(ping.at), "one": ping} for ping in pings],
             "runs": [{"at": of_ms(run.at), "one": run} for run in runs],
-            "snippets": [(name, title, ready[name]) for name, title in SNIPPET_TITLES.items() if name in ready],
+            "snippets": [(name, title, ready[name]) for name, title in TITLES.items()],
         }
+
+
+def _seconds(given: Any, name: str) -> int | None:
+    text = given.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        return int(parse_duration(text))
+    except (ValueError, OverflowError):
+        raise Invalid({name: "give a time such as 30s, 5m or 1h30m"}) from None
+
+
+def _spoken_runs(runs: list[Any], zone: str) -> list[dict[str, Any]]:
+    """Return coming runs with what the clock of their zone shows then."""
+    named = zip(runs, local_times(runs, zone), strict=True)
+    return [
+        {"at": at, "local": datetime.fromisoformat(one["local"]).strftime("%a %d %b %Y %H:%M")} for at, one in named
+    ]
 
 
 navigate(WATCH, 30, "Heartbeats", icon="ecg_heart", url="admin:monitors_heartbeat_changelist", code="heartbeats:view")

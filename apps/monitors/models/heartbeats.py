@@ -28,7 +28,9 @@ class Heartbeat(EditableModel):
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=255)
     description = models.TextField(blank=True)
-    kind = models.CharField(max_length=16, choices=[(name, name) for name in (INTERVAL, CRON, CALENDAR)], default=INTERVAL)
+    kind = models.CharField(
+        max_length=16, choices=[(name, name) for name in (INTERVAL, CRON, CALENDAR)], default=INTERVAL
+    )
     interval_seconds = models.PositiveIntegerField(null=True, blank=True)
     cron = models.CharField(max_length=128, blank=True)  # five fields, or a systemd calendar
     timezone = models.CharField(max_length=64, default="UTC")

@@ -1,7 +1,7 @@
 """The heartbeat doctor: what a job will do, what its runs say, and why it was down."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import timezone
@@ -12,7 +12,7 @@ from apps.monitors.models.heartbeats import Heartbeat, Ping, Run, of_ms
 from apps.monitors.run_advice import RUNS_MOST, Offset, find_offset, suggest
 from apps.monitors.schedules import duration_words, zone_of
 from apps.monitors.selectors.heartbeats import next_runs, schedule_of
-from apps.monitors.states.heartbeats import DOWN, LATE, NEW, PAUSED, STARTED
+from apps.monitors.states.heartbeats import DOWN, LATE, NEW, PAUSED, STARTED, UNKNOWN
 
 #: Facts that are read to tell the downs of a heartbeat.
 FACTS_MOST = 200
@@ -40,10 +40,13 @@ def diagnose(heartbeat: Heartbeat, now: datetime | None = None) -> dict[str, Any
     """
     now = now or timezone.now()
     schedule = schedule_of(heartbeat)
-    seen = forecast(
-        schedule, now=now, grace_seconds=heartbeat.grace_seconds, early_seconds=heartbeat.early_seconds
-    )  # fmt: skip
     downs = downs_of(heartbeat)
+    try:
+        seen = forecast(
+            schedule, now=now, grace_seconds=heartbeat.grace_seconds, early_seconds=heartbeat.early_seconds
+        )  # fmt: skip
+    except Exception as error:  # a row that was written behind our back: say what is wrong, and show the rest
+        return _unreadable(heartbeat, downs, error, now)
     offset = offset_of(heartbeat, seen.period_s)
     return {
         "summary": summary_of(heartbeat, downs, now),
@@ -57,9 +60,24 @@ def diagnose(heartbeat: Heartbeat, now: datetime | None = None) -> dict[str, Any
     }
 
 
+def _unreadable(heartbeat: Heartbeat, downs: list[Down], error: Exception, now: datetime) -> dict[str, Any]:
+    schedule = schedule_of(heartbeat).words()
+    warning = f"Its schedule can't be worked out ({schedule}): {error or type(error).__name__}. Give it another one."
+    return {
+        "summary": summary_of(heartbeat, downs, now),
+        "schedule": schedule,
+        "timezone": heartbeat.timezone,
+        "next_runs": [],
+        "warnings": [warning],
+        "offset": None,
+        "suggestion": None,
+        "downs": [asdict(down) for down in downs],
+    }
+
+
 def local_times(runs: list[datetime], zone_name: str) -> list[dict[str, Any]]:
     """Return times in UTC together with what the clock of a zone shows then."""
-    zone = zone_of(zone_name)
+    zone = zone_of(zone_name) if runs else UTC
     return [{"at": run, "local": run.astimezone(zone).isoformat()} for run in runs]
 
 
@@ -89,6 +107,8 @@ def summary_of(heartbeat: Heartbeat, downs: list[Down], now: datetime) -> str:
         return "Waiting for the first ping. Until then nothing is expected and nothing alerts."
     if state.status == PAUSED:
         return "Paused: nobody waits for it." + (" A ping resumes it." if heartbeat.resume_on_ping else "")
+    if state.status == UNKNOWN:
+        return state.fault or "Nobody looked at it in time: how it stands is not known."
     if state.status == DOWN:
         if downs and downs[0].until is None and downs[0].sentence:
             return downs[0].sentence

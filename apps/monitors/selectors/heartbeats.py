@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from apps.monitors.models.heartbeats import Heartbeat, HeartbeatDay, Ping, Run
+from apps.monitors.models.heartbeats import Heartbeat, HeartbeatDay, HeartbeatWindow, Ping, Run, of_ms
 from apps.monitors.schedules import Schedule
 from apps.monitors.states.heartbeats import PAUSED
 
@@ -18,6 +18,49 @@ EPOCH = date(1970, 1, 1)
 def ping_url(heartbeat: Heartbeat) -> str:
     """Return the address that the job calls; whoever knows it may ping."""
     return f"{settings.PUBLIC_URL}/ping/{heartbeat.uuid}"
+
+
+def slug_url(heartbeat: Heartbeat) -> str:
+    """Return the address by its slug below its ping key; "" where it has none."""
+    if heartbeat.ping_key is None or not heartbeat.slug:
+        return ""
+    return f"{settings.PUBLIC_URL}/ping/k/{heartbeat.ping_key.key}/{heartbeat.slug}"
+
+
+def sources_of(heartbeat: Heartbeat) -> list[dict[str, Any]]:
+    """Return the expected sources of a heartbeat: whether each came for the run that is collected, and when last.
+
+    Returns:
+        [{"name", "came", "last"}], in the order of the configuration; those that nobody expects come after.
+    """
+    if not heartbeat.expected_pings:
+        return []
+    window = HeartbeatWindow.objects.filter(heartbeat=heartbeat).first() or HeartbeatWindow()
+    names = [*heartbeat.expected_sources, *sorted(set(window.last) - set(heartbeat.expected_sources) - {""})]
+    return [
+        {"name": name, "came": name in window.seen, "last": of_ms(window.last[name]) if name in window.last else None}
+        for name in names
+    ]
+
+
+def log_page(heartbeat: Heartbeat, *, kind: str, before: str, count: int) -> tuple[list[dict[str, Any]], str]:
+    """Return a page of the log, newest first, and what names the next one ("" for none).
+
+    Args:
+        before: from the former page; "" for the first. What is none of ours counts as "".
+    """
+    rows = Ping.objects.filter(num=heartbeat.num).order_by("-at", "-n")
+    if kind in (Ping.SUCCESS, Ping.START, Ping.FAIL, Ping.LOG):
+        rows = rows.filter(kind=kind)
+    at, _, n = before.partition("-")
+    if at.isdigit() and n.isdigit() and len(at) < 18 and len(n) < 18:
+        rows = rows.filter(Q(at__lt=int(at)) | Q(at=int(at), n__lt=int(n)))
+    found = list(rows[: count + 1])
+    last = found[count - 1] if len(found) > count else None
+    return (
+        [{"at": of_ms(ping.at), "one": ping} for ping in found[:count]],
+        f"{last.at}-{last.n}" if last is not None else "",
+    )
 
 
 def schedule_of(heartbeat: Heartbeat) -> Schedule:
@@ -30,9 +73,16 @@ def next_runs(heartbeat: Heartbeat, n: int = 10) -> list[datetime]:
 
     Empty while it is paused, and for an interval before the first ping, since nothing is expected then.
     """
-    state, schedule, now = heartbeat.state, schedule_of(heartbeat), timezone.now()
-    if state.status == PAUSED:
+    if heartbeat.state.status == PAUSED:
         return []
+    try:
+        return _next_runs(heartbeat, n)
+    except Exception:  # a schedule that was written behind our back; the doctor says what is wrong with it
+        return []
+
+
+def _next_runs(heartbeat: Heartbeat, n: int) -> list[datetime]:
+    state, schedule, now = heartbeat.state, schedule_of(heartbeat), timezone.now()
     first = state.next_due_at
     if first is None or first <= now:
         if first is None and not heartbeat.cron:

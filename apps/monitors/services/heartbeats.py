@@ -39,6 +39,7 @@ def create_heartbeat(
     start_keywords: Iterable[str] = (),
     otherwise: str = Heartbeat.AS_SUCCESS,
     tags: Iterable[str] = (),
+    ping_uuid: UUID | None = None,
 ) -> Heartbeat:
     """Add a heartbeat. It waits for nothing until its first ping.
 
@@ -56,6 +57,7 @@ def create_heartbeat(
         failure_keywords, success_keywords, start_keywords: what a success whose body contains one becomes, in this
             order; case counts.
         otherwise: what a success becomes whose body contains none: "success", "fail" or "log".
+        ping_uuid: of its ping address, for a job that has one already; a random one where None.
 
     Raises:
         Invalid: a value is wrong (422).
@@ -87,6 +89,8 @@ def create_heartbeat(
         }
     )
     words = cleaned_tags(tags)
+    if ping_uuid is not None:
+        values["uuid"] = ping_uuid
     with transaction.atomic():
         heartbeat = Heartbeat.objects.create(num=leases.next_value("heartbeats"), **values)
         heartbeat.state = HeartbeatState.objects.create(heartbeat=heartbeat, since=timezone.now())

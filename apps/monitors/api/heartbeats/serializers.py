@@ -65,7 +65,10 @@ class HeartbeatWriteSerializer(serializers.Serializer[Any]):
     max_runtime_seconds = SecondsField(required=False, allow_null=True, help_text="A run that takes longer is down.")
     resume_on_ping = serializers.BooleanField(required=False, help_text="A ping resumes it where it is paused.")
     slug = serializers.CharField(
-        required=False, allow_blank=True, max_length=100, help_text="Its name below a ping key; made of `name` if empty."
+        required=False,
+        allow_blank=True,
+        max_length=100,
+        help_text="Its name below a ping key; made of `name` if empty.",
     )
     ping_key_id = serializers.UUIDField(required=False, allow_null=True, help_text="The ping key it belongs to.")
     expected_pings = serializers.IntegerField(
@@ -120,9 +123,9 @@ class HeartbeatSerializer(serializers.ModelSerializer[Heartbeat]):
         model = Heartbeat
         fields: tuple[str, ...] = (
             "id", "uuid", "ping_url", "name", "description", "schedule", "interval_seconds", "cron", "on_calendar",
-            "timezone", "grace_seconds", "early_seconds", "max_runtime_seconds", "resume_on_ping", "slug", "ping_key_id",
-            "expected_pings", "expected_sources", "failure_keywords", "success_keywords", "start_keywords", "otherwise",
-            "tags", "paused", "status",
+            "timezone", "grace_seconds", "early_seconds", "max_runtime_seconds", "resume_on_ping", "slug",
+            "ping_key_id", "expected_pings", "expected_sources", "failure_keywords", "success_keywords",
+            "start_keywords", "otherwise", "tags", "paused", "status",
             "status_since", "last_ping_at", "next_due_at", "deadline", "last_start_at", "open_runs", "last_duration",
             "last_duration_ms", "last_exit_code", "ping_count", "alerting", "down_since", "consecutive_failures",
             "revision", "created_at", "updated_at",
