@@ -4,20 +4,30 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.alerts import services
+from apps.alerts.admin.silences import SILENCE_BUTTONS
 from apps.alerts.models import Alert
 from apps.alerts.states import ACKNOWLEDGED, ACTIVE, RESOLVED
 from apps.core import registries
-from apps.core.admin.access import require
+from apps.core.admin.access import may, require
 from apps.core.admin.base import ConsoleAdmin, Transition
 from apps.core.admin.columns import column
 from apps.core.admin.words import spoken
 from apps.core.templatetags.console import ago, badge
 
 EVENTS = "alert.*"
+#: How a change before an alert is related to it.
+NEAR = {
+    "subject": "this thing",
+    "server": "its server",
+    "parent": "what it depends on",
+    "tag": "shares a tag",
+    "platform": "setting of Watchkeeper",
+}
 
 
 def subject_link(kind: str, identifier: str, name: str) -> SafeString:
@@ -112,6 +122,7 @@ class AlertAdmin(ConsoleAdmin):
     ordering = ("-id",)
     live_events = EVENTS
     live_every = 800
+    subject_kind = "alert"
     detail_template = "console/alert.html"
     transitions = (
         Transition(
@@ -135,6 +146,7 @@ class AlertAdmin(ConsoleAdmin):
             note=True,
             ask="Resolve this alert by hand?",
         ),
+        *SILENCE_BUTTONS,
     )
 
     def title_of(self, row: Alert) -> str:
@@ -162,7 +174,11 @@ class AlertAdmin(ConsoleAdmin):
         """Show the status and who has it."""
         if row.status == ACKNOWLEDGED:
             return format_html("{}<span class='sub'>by {}</span>", badge(row.status), row.acknowledged_by)
-        return badge("silenced") if row.is_silenced and row.is_open else badge(row.status)
+        if row.muted_by and row.is_open:
+            return format_html(
+                "{}<span class='sub'>{}</span>", badge("silenced", row.get_muted_by_display()), row.muted_reason
+            )
+        return badge(row.status)
 
     @column("Opened", order="id", css="tight")
     def opened(self, row: Alert) -> Any:
@@ -184,11 +200,19 @@ class AlertAdmin(ConsoleAdmin):
         if row.resolved_at:
             course.append(("Resolved", row.resolved_at, f"by {row.resolved_by}"))
         evidence = dict(row.evidence)
+        changes = evidence.pop("changes", None) or []
         values = evidence.pop("values", None) or []
         processes = evidence.pop("processes", None) or evidence.pop("top_processes", None) or []
         earlier = Alert.objects.filter(subject_kind=row.subject_kind, subject_id=row.subject_id).exclude(pk=row.pk)[:8]
         return {
             "course": course,
+            "changes": [{**one, "near": NEAR.get(one.get("near"), "")} for one in changes],
+            # Those stand in a panel of their own.
+            "transitions": [
+                {"transition": one, "url": reverse("admin:alerts_alert_do", args=[row.pk, one.name])}
+                for one in self.transitions
+                if one not in SILENCE_BUTTONS and may(request, one.code) and one.offered(row)
+            ],
             "subject": subject_link(row.subject_kind, row.subject_id, row.subject_name),
             "values": [value[1] if isinstance(value, list | tuple) else value for value in values],
             "value_times": [values[0][0], values[-1][0]] if values and isinstance(values[0], list | tuple) else [],

@@ -67,7 +67,7 @@ def why(alert: Alert) -> dict[str, Any]:
     return {"alert_id": str(alert.id), "summary": _summary(alert, steps), "steps": steps}
 
 
-def _step(step: str, outcome: str, at: datetime | None, text: str, **details: Any) -> dict[str, Any]:
+def _step(step: str, outcome: str, at: datetime | None, text: str, /, **details: Any) -> dict[str, Any]:
     return {"step": step, "outcome": outcome, "at": at, "text": text, "details": details}
 
 
