@@ -1,10 +1,11 @@
 """Many rows in one statement, on both databases, for paths where the ORM's cost per row is the bottleneck.
 
-PostgreSQL gets one statement with an array per column (`unnest`), SQLite the driver's `executemany`, which prepares
-once and is faster there than any long statement. Values are what a model's columns hold: text, numbers, UUIDs, aware
-times.
+PostgreSQL gets one statement with all rows as one JSON text, which the driver need not convert value by value; SQLite
+the driver's `executemany`, which prepares once and is faster there than any long statement. Values are what a model's
+columns hold: text, numbers, UUIDs, aware times.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,7 +23,7 @@ def insert_rows(model: type[models.Model], columns: tuple[str, ...], rows: Seque
         return
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(_insert_unnest(model, columns), _by_column(rows))
+            cursor.execute(_insert_recordset(model, columns), [_as_json(columns, rows)])
         else:
             cursor.executemany(_insert_values(model, columns), list(map(_adapted, rows)))
 
@@ -35,7 +36,7 @@ def update_rows(
         return
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(_update_unnest(model, columns, keys), _by_column(rows))
+            cursor.execute(_update_recordset(model, columns, keys), [_as_json((*columns, *keys), rows)])
         else:
             cursor.executemany(_update_values(model, columns, keys), list(map(_adapted, rows)))
 
@@ -61,12 +62,12 @@ def to_database(value: Any) -> Any:
 
 def time_expression(column: str) -> str:
     """Return the SQL that reads a time column as `time_from_database` takes it, past the driver's slow converters."""
-    return column if connection.vendor == "postgresql" else f"{column} || '+00:00'"
+    return f"{column}::text" if connection.vendor == "postgresql" else f"{column} || '+00:00'"
 
 
-def time_from_database(value: str | datetime | None) -> datetime | None:
+def time_from_database(value: str | None) -> datetime | None:
     """Return the value of a `time_expression` as an aware time."""
-    return datetime.fromisoformat(value) if value.__class__ is str else value  # type: ignore[return-value]
+    return None if value is None else datetime.fromisoformat(value)
 
 
 def _time_text(value: datetime) -> str:
@@ -91,13 +92,13 @@ def _adapted(row: Row, adapter_of: Any = _ADAPTERS.get) -> list[Any]:
     return [adapter(value) if (adapter := adapter_of(value.__class__)) else value for value in row]
 
 
-def _by_column(rows: Sequence[Row]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+def _as_json(columns: tuple[str, ...], rows: Sequence[Row]) -> str:
+    return json.dumps([dict(zip(columns, _adapted(row), strict=True)) for row in rows])
 
 
-def _arrays(model: type[models.Model], columns: tuple[str, ...]) -> str:
-    types = [_field(model, column).db_type(connection) for column in columns]
-    return ", ".join(f"%s::{kind}[]" for kind in types)
+def _record(model: type[models.Model], columns: tuple[str, ...]) -> str:
+    kinds = ", ".join(f"{column} {_field(model, column).db_type(connection)}" for column in columns)
+    return f"json_to_recordset(%s::json) AS v({kinds})"
 
 
 def _field(model: type[models.Model], column: str) -> Any:
@@ -105,8 +106,9 @@ def _field(model: type[models.Model], column: str) -> Any:
 
 
 @lru_cache(64)
-def _insert_unnest(model: type[models.Model], columns: tuple[str, ...]) -> str:
-    return f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) SELECT * FROM unnest({_arrays(model, columns)})"
+def _insert_recordset(model: type[models.Model], columns: tuple[str, ...]) -> str:
+    names = ", ".join(columns)
+    return f"INSERT INTO {model._meta.db_table} ({names}) SELECT {names} FROM {_record(model, columns)}"
 
 
 @lru_cache(64)
@@ -115,11 +117,10 @@ def _insert_values(model: type[models.Model], columns: tuple[str, ...]) -> str:
 
 
 @lru_cache(64)
-def _update_unnest(model: type[models.Model], columns: tuple[str, ...], keys: tuple[str, ...]) -> str:
-    both = (*columns, *keys)
+def _update_recordset(model: type[models.Model], columns: tuple[str, ...], keys: tuple[str, ...]) -> str:
     return (
         f"UPDATE {model._meta.db_table} AS t SET {', '.join(f'{name} = v.{name}' for name in columns)} "
-        f"FROM unnest({_arrays(model, both)}) AS v({', '.join(both)}) "
+        f"FROM {_record(model, (*columns, *keys))} "
         f"WHERE {' AND '.join(f't.{name} = v.{name}' for name in keys)}"
     )
 
