@@ -138,5 +138,3 @@ class Pki:
     def crl_server(self, request: Request) -> Reply:
         """Send the revocation list, as the handler of an HTTP server."""
         return Reply(body=self.crl())
-
-

@@ -48,9 +48,7 @@ def _name(pk: str) -> str | None:
     return monitor.address if monitor else None
 
 
-subjects.register(
-    "certificate", SubjectKind(find=_name, url=lambda pk: f"/admin/monitors/certificatemonitor/{pk}/")
-)
+subjects.register("certificate", SubjectKind(find=_name, url=lambda pk: f"/admin/monitors/certificatemonitor/{pk}/"))
 
 
 # --- health ------------------------------------------------------------------------------------------------------

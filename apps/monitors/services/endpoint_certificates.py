@@ -77,9 +77,7 @@ def withdraw_former(endpoint_id: UUID, kept: dict[str, Any] | None, told: str, a
     )
 
 
-def withdraw_certificate_alert(
-    *, endpoint: Endpoint, actor: Principal, reason: str, is_pause: bool = False
-) -> None:
+def withdraw_certificate_alert(*, endpoint: Endpoint, actor: Principal, reason: str, is_pause: bool = False) -> None:
     """Forget the certificate of an endpoint; call it inside the transaction that makes it stale.
 
     Where other endpoints meet the same certificate, the next one that does goes on watching it; else its monitor goes

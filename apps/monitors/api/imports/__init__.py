@@ -1,0 +1,1 @@
+"""The API by which monitors of other tools come in."""
