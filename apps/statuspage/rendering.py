@@ -62,7 +62,7 @@ def body(content_type: str, content: bytes) -> Body:
 def draw(page: Page, facts: Mapping[str, Any], updated_at: datetime) -> dict[str, Body]:
     """Return a page's answers by name: page, history, json, feed, calendar, and logo where there is one."""
     logo = getattr(page, "logo", None)
-    context = _context(page, facts, updated_at, has_logo=logo is not None)
+    context = page_context(page, facts, updated_at, has_logo=logo is not None)
     found = {
         "page": body(HTML, render_to_string("statuspage/page.html", context).encode()),
         "history": body(HTML, render_to_string("statuspage/history.html", context).encode()),
@@ -91,7 +91,8 @@ def frame(page: Page | None, /, **more: Any) -> dict[str, Any]:
     }
 
 
-def _context(page: Page, facts: Mapping[str, Any], updated_at: datetime, *, has_logo: bool) -> dict[str, Any]:
+def page_context(page: Page, facts: Mapping[str, Any], updated_at: datetime, *, has_logo: bool) -> dict[str, Any]:
+    """Return what the templates of a page and its history need."""
     sections = [
         {
             **section,

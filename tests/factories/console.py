@@ -14,12 +14,14 @@ from apps.fleet.models import Server
 from apps.monitors.models import Badge, Dependency, Endpoint, Heartbeat, PingKey
 from apps.monitors.services.dependencies import create_dependency
 from apps.notifications.models import Channel, Notification, Rule, Webhook
+from apps.statuspage.models import Component, Group, Notice, Page, Subscriber
 from tests.factories.accounts import make_api_key, make_session, make_user, principal
 from tests.factories.alerts import make_alert
 from tests.factories.fleet import make_server, push, snapshot
 from tests.factories.heartbeats import make_badge, make_heartbeat, make_ping_key
 from tests.factories.monitors import make_endpoint, record
 from tests.factories.notifications import make_channel, make_fact, make_rule, make_webhook
+from tests.factories.statuspage import make_component, make_group, make_notice, make_page, make_subscriber
 
 
 def one_of_everything(owner: User) -> dict[type, Any]:
@@ -33,7 +35,14 @@ def one_of_everything(owner: User) -> dict[type, Any]:
     notification = Notification.objects.create(
         user=owner, event_uid=event.uid, event_name=event.name, title="Shop is down"
     )
+    page = make_page()
+    component = make_component(page, endpoint)
     return {
+        Page: page,
+        Group: make_group(page),
+        Component: component,
+        Notice: make_notice(page, components=[component]),
+        Subscriber: make_subscriber(page),
         Server: server,
         Endpoint: endpoint,
         Heartbeat: make_heartbeat(name="Backup"),

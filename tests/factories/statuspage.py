@@ -8,7 +8,7 @@ from django.utils import timezone
 from apps.core.principals import system
 from apps.monitors.models import Endpoint
 from apps.statuspage import services
-from apps.statuspage.models import Component, Notice, Page, Subscriber
+from apps.statuspage.models import Component, Group, Notice, Page, Subscriber
 from tests.factories.monitors import make_endpoint
 
 ACTOR = system("test")
@@ -18,6 +18,11 @@ _numbers = count(1)
 def make_page(**values: Any) -> Page:
     """Return a published page; the first one is the default."""
     return services.create_page(actor=ACTOR, values={"name": f"Page {next(_numbers)}", **values})
+
+
+def make_group(page: Page, name: str = "") -> Group:
+    """Return a group of the page."""
+    return services.create_group(name=name or f"Group {next(_numbers)}", page=page, actor=ACTOR)
 
 
 def make_component(page: Page | None = None, endpoint: Endpoint | None = None, **values: Any) -> Component:

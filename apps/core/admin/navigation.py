@@ -10,8 +10,8 @@ from django.urls import reverse
 from apps.core.admin.access import may
 from apps.core.registries import Registry
 
-WATCH, RESPOND, ADMINISTER = "Watch", "Respond", "Administer"
-GROUPS = (WATCH, RESPOND, ADMINISTER)
+WATCH, RESPOND, PUBLISH, ADMINISTER = "Watch", "Respond", "Publish", "Administer"
+GROUPS = (WATCH, RESPOND, PUBLISH, ADMINISTER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,5 +57,8 @@ class StatusStreamView(ApiView):
         visitor = fan.seat(board.slug)
         if visitor is None:
             text = "All places are taken; the page itself and /status.json answer as ever."
-            return Response(body_of(text, "unavailable"), status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+            body, headers = body_of(text, "unavailable"), {"Retry-After": str(RETRY_AFTER_S)}
+            refusal = Response(body, status=503, headers=headers, content_type="application/json")
+            refusal._has_been_logged = True  # type: ignore[attr-defined]  # a crowd must not fill the log
+            return refusal
         return stream_response(visitor)

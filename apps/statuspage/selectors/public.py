@@ -21,9 +21,14 @@ _STATE_LABELS = dict(NoticeState.choices)
 _SEVERITY_LABELS = dict(Severity.choices)
 
 
-def pages_facts(now: datetime) -> list[tuple[Page, dict[str, Any]]]:
-    """Return every published page with all that the public may know of it; a fixed number of queries."""
-    pages = list(Page.objects.filter(published=True).select_related("logo").order_by("id"))
+def pages_facts(now: datetime, *, only: UUID | None = None) -> list[tuple[Page, dict[str, Any]]]:
+    """Return every published page with all that the public may know of it; a fixed number of queries.
+
+    Args:
+        only: just this page, published or not: for its preview.
+    """
+    rows = Page.objects.filter(pk=only) if only else Page.objects.filter(published=True)
+    pages = list(rows.select_related("logo").order_by("id"))
     if not pages:
         return []
     components = list(
@@ -40,8 +45,8 @@ def pages_facts(now: datetime) -> list[tuple[Page, dict[str, Any]]]:
     for component in components:
         of_page[component.page_id].append(component)
     notices: dict[UUID, list[Notice]] = defaultdict(list)
-    rows = Notice.objects.published().filter(page__in=pages).prefetch_related("updates", "components")
-    for notice in rows.filter(starts_at__gte=now - HISTORY) | rows.unfinished():
+    published = Notice.objects.published().filter(page__in=pages).prefetch_related("updates", "components")
+    for notice in published.filter(starts_at__gte=now - HISTORY) | published.unfinished():
         notices[notice.page_id].append(notice)
     return [
         (page, _page_facts(page, groups[page.id], of_page[page.id], shown, bars, notices[page.id], now))
