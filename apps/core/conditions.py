@@ -32,7 +32,8 @@ def begin_condition(*, name: str, title: str, message: str, level: str = "critic
         try:
             with transaction.atomic():
                 Condition.objects.update_or_create(
-                    name=name, defaults={"message": message, "level": level, "since": now, "ended_at": None}
+                    name=name,
+                    defaults={"title": title, "message": message, "level": level, "since": now, "ended_at": None},
                 )
         except IntegrityError:  # another process was faster
             return False

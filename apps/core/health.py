@@ -7,6 +7,7 @@ import redis
 from django.db import connection
 
 from apps.core import bell
+from apps.core.models import Condition
 from apps.core.registries import Health, health_parts
 
 
@@ -59,6 +60,13 @@ def all_parts() -> dict[str, Health]:
     return {name: probe() for name, probe in health_parts.items()}
 
 
+def check_conditions() -> Health:
+    """Say what is wrong with the platform itself."""
+    messages = list(Condition.objects.filter(ended_at__isnull=True).order_by("since").values_list("message", flat=True))
+    return Health("degraded", " ".join(messages)) if messages else Health("ok", "Everything that is due is looked at.")
+
+
+health_parts.register("watching", check_conditions)
 health_parts.register("database", check_database)
 health_parts.register("redis", check_redis)
 health_parts.register("broker", check_redis)

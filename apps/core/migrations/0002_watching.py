@@ -15,6 +15,7 @@ class Migration(migrations.Migration):
             name='Condition',
             fields=[
                 ('name', models.CharField(max_length=96, primary_key=True, serialize=False)),
+                ('title', models.CharField(blank=True, max_length=100)),
                 ('message', models.TextField()),
                 ('level', models.CharField(default='critical', max_length=16)),
                 ('since', models.DateTimeField(default=django.utils.timezone.now)),

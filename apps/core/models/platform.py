@@ -73,6 +73,7 @@ class Condition(models.Model):
     """Something that is wrong with the platform itself, told once when it begins and once when it ends."""
 
     name = models.CharField(max_length=96, primary_key=True)  # e.g. "overdue:endpoints", "blind"
+    title = models.CharField(max_length=100, blank=True)
     message = models.TextField()
     level = models.CharField(max_length=16, default="critical")
     since = models.DateTimeField(default=timezone.now)

@@ -3,9 +3,11 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Case, IntegerField, Value, When
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -13,16 +15,28 @@ from django.utils.safestring import SafeString
 from apps.core.admin.access import require
 from apps.core.admin.base import ConsoleAdmin, Transition
 from apps.core.admin.columns import column
+from apps.core.admin.forms import spoken_duration
 from apps.core.admin.navigation import WATCH, navigate
 from apps.core.admin.words import latency, percent, since
 from apps.core.fields import MASK
-from apps.core.templatetags.console import ago, badge, bars
+from apps.core.templatetags.console import ago, badge, bars, sparkline
 from apps.monitors import series
-from apps.monitors.admin.endpoint_form import EndpointForm
+from apps.monitors.admin.endpoint_form import (
+    EndpointForm,
+    Tried,
+    ordered_types,
+    shown_options,
+    values_from,
+)
+from apps.monitors.checks import check_types
+from apps.monitors.checks.options import masked_options
 from apps.monitors.models import CheckResult, Endpoint
 from apps.monitors.selectors import endpoints as selectors
+from apps.monitors.selectors.bars import DayBar, daily_bars
 from apps.monitors.services import endpoints as services
-from apps.monitors.services.endpoint_rules import DEFAULTS
+from apps.monitors.services.endpoint_pushes import renew_push_token, takes_results
+from apps.monitors.services.endpoint_trials import try_endpoint
+from apps.monitors.services.maintenance import active_windows
 from apps.monitors.states.endpoints import DEGRADED, DOWN, NAMES, PAUSED, UNKNOWN, UP
 
 TONES = {UP: "ok", DEGRADED: "warn", DOWN: "crit", UNKNOWN: "unknown"}
@@ -75,7 +89,7 @@ class TypeFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Return the types."""
-        return [("http", "HTTP"), ("tcp", "TCP"), ("tls", "TLS")]
+        return ordered_types()
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Keep the type chosen."""
@@ -92,15 +106,13 @@ def recent_cells(row: Endpoint) -> list[dict[str, str]]:
     ]
 
 
-def daily_cells(days: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Return days, oldest first, as uptime bars."""
-    cells = []
-    for day in days:
-        share = day["uptime_percent"]
-        tone = "none" if share is None else "ok" if share >= 99.9 else "warn" if share >= 95 else "crit"
-        text = "no data" if share is None else percent(share, 3)
-        cells.append({"tone": tone, "title": f"{day['date']}: {text}"})
-    return cells
+#: Tones of a day's bar; each also says in words what it was.
+DAY_TONES = {"up": "ok", "degraded": "warn", "down": "crit", "unknown": "unknown", "maintenance": "maintenance"}
+
+
+def bar_cells(days: list[DayBar]) -> list[dict[str, str]]:
+    """Return days, oldest first, as uptime bars: up, degraded, down, unknown, maintenance and no data told apart."""
+    return [{"tone": DAY_TONES.get(day.status, "none"), "title": day.words} for day in days]
 
 
 def _check(request: HttpRequest, row: Endpoint, note: str) -> str:
@@ -120,6 +132,30 @@ def _resume(request: HttpRequest, row: Endpoint, note: str) -> str:
     return f"{row.name} is checked again."
 
 
+def _renew(request: HttpRequest, row: Endpoint, note: str) -> HttpResponse:
+    token = renew_push_token(endpoint=row, actor=require(request, "endpoints:update"))
+    return _show_token(request, row, token)
+
+
+def _show_token(request: HttpRequest, row: Endpoint, token: str) -> HttpResponse:
+    """Show a push address, this once."""
+    console: Any = admin.site._registry[Endpoint]
+    url = f"{settings.PUBLIC_URL}/api/v1/push/{token}"
+    context = console.page_context(
+        request,
+        title=f"The push address of {row.name}",
+        rights=f"Send a result at least every {spoken_duration(row.interval_s)}; silence for "
+        f"{spoken_duration(row.timeout_s)} longer counts as down.",
+        secret=url,
+        usage=f"curl -fsS '{url}?status=up&latency_ms=12'\n"
+        f"curl -fsS -H 'X-Push-Token: {token}' -d status=down -d msg='disk full' {settings.PUBLIC_URL}/api/v1/push",
+        done_url=console.page_of(row),
+    )
+    response = TemplateResponse(request, "console/secret.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
 @admin.register(Endpoint)
 class EndpointAdmin(ConsoleAdmin):
     """Web addresses, ports and TLS services, and how they answer."""
@@ -136,8 +172,8 @@ class EndpointAdmin(ConsoleAdmin):
     empty: ClassVar = (
         "language",
         "No monitor yet",
-        "Add a web address, a TCP port or a TLS service. It is checked at once and then at its interval; you "
-        "are told when it fails.",
+        "Add a web address, a port, a database, a name or a host. It is checked at once and then at its interval; "
+        "you are told when it fails.",
     )
     form_class = EndpointForm
     list_display = ("endpoint", "status", "last_checks", "day", "answered", "checked")
@@ -150,7 +186,24 @@ class EndpointAdmin(ConsoleAdmin):
     page_scripts = ("console/monitors.js",)
     detail_template = "console/endpoint.html"
     transitions = (
-        Transition("check", "Check now", "bolt", "endpoints:check", _check, tone="primary"),
+        Transition(
+            "check",
+            "Check now",
+            "bolt",
+            "endpoints:check",
+            _check,
+            offered=lambda row: not takes_results(row.endpoint_type),
+            tone="primary",
+        ),
+        Transition(
+            "renew",
+            "New push address",
+            "key",
+            "endpoints:update",
+            _renew,
+            offered=lambda row: takes_results(row.endpoint_type),
+            ask="The address in use ends at once. Make a new one?",
+        ),
         Transition("pause", "Pause", "pause", "endpoints:update", _pause, offered=lambda row: row.enabled),
         Transition(
             "resume",
@@ -176,6 +229,7 @@ class EndpointAdmin(ConsoleAdmin):
         figures = selectors.uptime_24h(row.num for row in rows)
         for row in rows:
             row.uptime_24h = figures.get(row.num)
+            row.is_excused = bool(active_windows("endpoint", row.pk, [tag.name for tag in row.tags.all()]))
 
     def row_tone(self, row: Endpoint) -> str:
         """Mark what is down or degraded."""
@@ -185,12 +239,15 @@ class EndpointAdmin(ConsoleAdmin):
     def endpoint(self, row: Endpoint) -> SafeString:
         """Show name, target and tags."""
         words = format_html_join(" ", "<span class='wk-tag'>{}</span>", ((tag.name,) for tag in row.tags.all()))
-        return format_html("{}<span class='sub'>{} <span class='wk-tags'>{}</span></span>", row.name, row.target, words)
+        what = row.target or getattr(check_types.get(row.endpoint_type), "label", row.endpoint_type)
+        return format_html("{}<span class='sub'>{} <span class='wk-tags'>{}</span></span>", row.name, what, words)
 
     @column("Status", order="severity", css="tight")
     def status(self, row: Endpoint) -> SafeString:
-        """Show the status."""
-        return badge(row.state.status)
+        """Show the status, and whether it is under maintenance."""
+        if not getattr(row, "is_excused", False):
+            return badge(row.state.status)
+        return format_html("{} {}", badge(row.state.status), badge("maintenance"))
 
     @column("Last 30 checks", css="wide")
     def last_checks(self, row: Endpoint) -> SafeString:
@@ -204,8 +261,9 @@ class EndpointAdmin(ConsoleAdmin):
 
     @column("Response", order="state__last_response_time_ms", css="figure")
     def answered(self, row: Endpoint) -> SafeString:
-        """Show the last response time."""
-        return format_html("<span data-latency>{}</span>", latency(row.state.last_response_time_ms))
+        """Show the last response time, and how the last ones went; they come along with the state."""
+        line = sparkline([ms for _, ms in series.recent(row.state.recent)], f"Response times of {row.name}")
+        return format_html("{}<span data-latency>{}</span>", line, latency(row.state.last_response_time_ms))
 
     @column("Last check", order="state__last_check_at", css="tight quiet")
     def checked(self, row: Endpoint) -> Any:
@@ -219,15 +277,36 @@ class EndpointAdmin(ConsoleAdmin):
         values = services.values_of(row)
         values["headers"] = [f"{name}: {MASK}" for name in values["headers"]]
         values["json_value"] = "" if values["json_value"] is None else str(values["json_value"])
-        return values
+        kind = check_types.get(row.endpoint_type)
+        options = masked_options(kind.fields, values.pop("options")) if kind else {}
+        return {**values, **{f"opt_{row.endpoint_type}_{name}": value for name, value in options.items()}}
 
-    def create(self, request: HttpRequest, data: dict[str, Any]) -> Endpoint:
-        """Add a monitor."""
-        return services.create_endpoint(actor=require(request, "endpoints:create"), values=_named(data))
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show the form, with the result of a trial where it was only tried out."""
+        response = super().changeform_view(request, object_id, form_url, extra_context)
+        if isinstance(response, TemplateResponse) and response.template_name == "console/form.html":
+            response.template_name = "console/endpoint_form.html"
+        return response
 
-    def update(self, request: HttpRequest, row: Endpoint, data: dict[str, Any]) -> Endpoint:
-        """Change a monitor."""
-        return services.update_endpoint(endpoint=row, actor=require(request, "endpoints:update"), values=_named(data))
+    def create(self, request: HttpRequest, data: dict[str, Any]) -> Endpoint | HttpResponse:
+        """Add a monitor, or try the form out."""
+        actor, values = require(request, "endpoints:create"), values_from(data)
+        if "_test" in request.POST:
+            raise Tried(try_endpoint(actor=actor, values=values))
+        row = services.create_endpoint(actor=actor, values=values)
+        token = getattr(row, "push_token", "")
+        return _show_token(request, row, token) if token else row
+
+    def update(self, request: HttpRequest, row: Endpoint, data: dict[str, Any]) -> Endpoint | HttpResponse:
+        """Change a monitor, or try the form out."""
+        actor, values = require(request, "endpoints:update"), values_from(data)
+        if "_test" in request.POST:
+            raise Tried(try_endpoint(actor=actor, values=values, endpoint=row))
+        row = services.update_endpoint(endpoint=row, actor=actor, values=values)
+        token = getattr(row, "push_token", "")
+        return _show_token(request, row, token) if token else row
 
     def remove(self, request: HttpRequest, row: Endpoint) -> None:
         """Remove a monitor."""
@@ -264,14 +343,14 @@ class EndpointAdmin(ConsoleAdmin):
 
     def detail_context(self, request: HttpRequest, row: Endpoint) -> dict[str, Any]:
         """Return uptime, response times, the certificate and the last checks."""
-        days = list(reversed(selectors.daily_uptime(row.num, 90)))
         results = list(CheckResult.objects.filter(num=row.num).order_by("-at")[:20])
         headers = services.values_of(row)["headers"]
         return {
             "now": row.state,
-            "uptime": [(name, figure) for name, figure in selectors.uptime_figures(row.num).items() if name != "1h"],
+            "uptime": list(selectors.uptime_figures(row.num).items()),
+            "maintenance": active_windows("endpoint", row.pk, [tag.name for tag in row.tags.all()]),
             "summary": selectors.latency_summary(row.num),
-            "days": daily_cells(days),
+            "days": bar_cells(daily_bars("endpoint", [row.num], 90)[row.num]),
             "certificate": _certificate(row),
             "checks": [
                 {"at": selectors.from_ms(one.at), "status": NAMES[one.status], "phases": _phases(one), "one": one}
@@ -281,14 +360,12 @@ class EndpointAdmin(ConsoleAdmin):
             "first_range": "1h" if (timezone.now() - row.created_at).total_seconds() < 6 * 3600 else "24h",
             "times_url": self.path_to("times", row),
             "header_names": sorted(headers),
+            "kind_label": getattr(check_types.get(row.endpoint_type), "label", row.endpoint_type),
+            "options": shown_options(row.endpoint_type, row.options if isinstance(row.options, dict) else {}),
+            "members": list(row.members.select_related("state").order_by("name", "id")),
+            "groups": list(row.groups.order_by("name", "id")),
             "failed_since": since(row.state.failing_since) if row.state.failing_since else "",
         }
-
-
-def _named(data: dict[str, Any]) -> dict[str, Any]:
-    values = {name: value for name, value in data.items() if name in DEFAULTS}
-    values["name"] = values["name"] or values["target"].split("://")[-1].rstrip("/")[:255]
-    return values
 
 
 def _phases(one: CheckResult) -> list[tuple[str, float]]:

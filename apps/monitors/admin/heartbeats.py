@@ -19,15 +19,17 @@ from apps.core.admin.words import spoken
 from apps.core.errors import Invalid
 from apps.core.runtime_settings import parse_duration
 from apps.core.templatetags.console import ago, badge
-from apps.monitors.admin.endpoints import TagFilter, daily_cells
+from apps.monitors.admin.endpoints import TagFilter, bar_cells
 from apps.monitors.admin.heartbeat_form import HeartbeatForm
 from apps.monitors.models import Heartbeat, Ping, Run
 from apps.monitors.models.heartbeats import of_ms
 from apps.monitors.selectors import heartbeats as selectors
+from apps.monitors.selectors.bars import daily_bars
 from apps.monitors.selectors.doctor import diagnose, local_times
 from apps.monitors.selectors.snippets import TITLES, snippets
 from apps.monitors.services import heartbeats as services
 from apps.monitors.services.heartbeat_rules import preview
+from apps.monitors.services.maintenance import active_windows
 from apps.monitors.states.heartbeats import DOWN, LATE, NEW, PAUSED, STARTED, UNKNOWN, UP
 
 WORST_FIRST = Case(
@@ -252,7 +254,8 @@ class HeartbeatAdmin(ConsoleAdmin):
             "slug_url": selectors.slug_url(row),
             "next_runs": _spoken_runs([run["at"] for run in found["next_runs"]], row.timezone),
             "log_url": reverse(f"admin:{self._name('log')}", args=[row.pk]),
-            "days": daily_cells(selectors.daily_uptime(row, 90)),
+            "maintenance": active_windows("heartbeat", row.pk, [tag.name for tag in row.tags.all()]),
+            "days": bar_cells(daily_bars("heartbeat", [row.num], 90)[row.num]),
             "pings": [{"at": of_ms(ping.at), "one": ping} for ping in pings],
             "runs": [{"at": of_ms(run.at), "one": run} for run in runs],
             "snippets": [(name, title, ready[name]) for name, title in TITLES.items()],

@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('core', '0003_watching'),
+        ('core', '0002_watching'),
         ('monitors', '0001_initial'),
     ]
 
