@@ -415,7 +415,9 @@ def test_ladder_of_an_alert_is_shown_with_what_would_follow() -> None:
     assert len(queries) <= 12
     assert (body["policy"], body["state"]) == ("Nights", "running")
     assert [(one["number"], one["state"]) for one in body["steps"]] == [(1, "told"), (2, "waiting")]
-    assert body["steps"][0]["channels"] == [{"id": str(chat.id), "name": "chat", "state": "pending", "reason": ANY_STEP}]
+    assert body["steps"][0]["channels"] == [
+        {"id": str(chat.id), "name": "chat", "state": "pending", "reason": ANY_STEP}
+    ]
     assert client.get("/api/v1/alerts/nothing/escalation").status_code == 404
 
 

@@ -30,7 +30,8 @@ HOUR = 3600
 def remind_hourly() -> None:
     """Have every alert reminded of once an hour."""
     services.create_policy(
-        actor=principal(), values={"name": "Hourly", "steps": [{"after_s": 86400, "inbox": True}], "remind_every_s": HOUR}
+        actor=principal(),
+        values={"name": "Hourly", "steps": [{"after_s": 86400, "inbox": True}], "remind_every_s": HOUR},
     )
 
 

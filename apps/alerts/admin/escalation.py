@@ -181,7 +181,7 @@ class EscalationPolicyAdmin(ConsoleAdmin):
     empty: ClassVar = (
         "stairs",
         "No escalation policy",
-        "Without one, an alert that nobody acknowledges is told once. Add one to tell somebody else after some minutes.",
+        "Without one, an alert that nobody acknowledges is told once. Add one to tell somebody else some minutes later.",
     )
     form_class = PolicyForm
     detail_template = "console/escalation_policy.html"
@@ -205,7 +205,9 @@ class EscalationPolicyAdmin(ConsoleAdmin):
     def policy(self, row: EscalationPolicy) -> SafeString:
         """Show the name and its first warning."""
         warned = getattr(row, "warned", [])
-        return format_html("{}<span class='sub'>{}</span>", row.name, warned[0] if warned else f"asked at {row.position}")
+        return format_html(
+            "{}<span class='sub'>{}</span>", row.name, warned[0] if warned else f"asked at {row.position}"
+        )
 
     @column("Alerts", css="wide")
     def takes(self, row: EscalationPolicy) -> SafeString | str:

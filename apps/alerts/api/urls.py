@@ -9,6 +9,7 @@ from apps.alerts.api.views import (
     AlertViewSet,
     AlertWhyView,
     EscalationPolicyViewSet,
+    RehearsalView,
     SilenceViewSet,
     ThresholdViewSet,
 )
@@ -22,6 +23,7 @@ router.register("alerts", AlertViewSet, basename="alert")
 
 urlpatterns = [
     re_path(r"^alerts/config/?$", AlertConfigView.as_view(), name="alert-config"),
+    re_path(r"^rehearsals/?$", RehearsalView.as_view(), name="rehearsals"),
     re_path(r"^alerts/(?P<id>[^/]+)/escalation/?$", AlertLadderView.as_view(), name="alert-escalation"),
     re_path(r"^alerts/(?P<id>[^/]+)/unacknowledge/?$", AlertUnacknowledgeView.as_view(), name="alert-unacknowledge"),
     re_path(r"^alerts/(?P<id>[^/]+)/why/?$", AlertWhyView.as_view(), name="alert-why"),

@@ -177,7 +177,7 @@ def _steps(given: Any, problems: dict[str, str]) -> list[dict[str, Any]]:
             problems[f"{place}.after_s"] = "say after how long without acknowledgement"
         if found and after is not None and after <= found[-1]["after_s"]:
             problems[f"{place}.after_s"] = (
-                f"must be later than the step before it ({found[-1]['after_s']} s), or it would never be reached in turn"
+                f"must be later than the step before it ({found[-1]['after_s']} s), or it is never reached in turn"
             )
         repeat = _seconds(f"{place}.repeat_s", step.get("repeat_s", step.get("repeat")), problems, least=OFTEN_S)
         inbox = step.get("inbox", False)
@@ -190,7 +190,9 @@ def _steps(given: Any, problems: dict[str, str]) -> list[dict[str, Any]]:
         if not ids and not inbox and f"{place}.channels" not in problems:
             problems[f"{place}.channels"] = "name a channel, or tell people in their inbox"
         found.append({"after_s": after or 0, "channels": ids, "inbox": bool(inbox), "repeat_s": repeat or 0})
-    known = {str(one) for one in Channel.objects.filter(id__in=wanted).values_list("id", flat=True)} if wanted else set()
+    known = (
+        {str(one) for one in Channel.objects.filter(id__in=wanted).values_list("id", flat=True)} if wanted else set()
+    )
     for one, place in wanted.items():
         if one not in known:
             problems.setdefault(place, f"there is no channel {one}")

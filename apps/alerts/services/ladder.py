@@ -52,7 +52,9 @@ def start_ladder(*, alert_id: UUID | str, at: datetime) -> EscalationStep | None
     if waiting is not None:
         if policy is not None and waiting.policy_id == policy.id:
             return waiting
-        _settle(waiting, State.CANCELLED, f"“{policy.name}” counts for it now." if policy else "No policy fits any more.")
+        _settle(
+            waiting, State.CANCELLED, f"“{policy.name}” counts for it now." if policy else "No policy fits any more."
+        )
     if policy is None or not policy.steps:
         return None
     return _begin(alert, policy, at)
@@ -199,7 +201,11 @@ def _tell(alert: Alert, policy: EscalationPolicy, step: EscalationStep, now: dat
     )
     step.told = [one.plain() for one in told]
     step.inbox_count = send_to_inboxes(fact=fact) if plan["inbox"] else 0
-    nobody = "" if step.inbox_count or any(not one.reason for one in told) else "Nobody could be told: no channel of it works."
+    nobody = (
+        ""
+        if step.inbox_count or any(not one.reason for one in told)
+        else "Nobody could be told: no channel of it works."
+    )
     _settle(step, State.TOLD, nobody, at=now)
     following = _following(policy, step, now)
     if following is not None:

@@ -25,14 +25,12 @@ def why_over(alert: Alert) -> str:
 
 
 def why_held(alert: Alert, now: datetime) -> str:
-    """Return why nobody may be told of an alert just now (a silence, maintenance, a cause that is known); "" otherwise."""
+    """Return why nobody may be told of an alert just now (a silence, maintenance, a known cause); "" otherwise."""
     verdict = judge(alert, now=now)
     return verdict.reason if verdict is not None else ""
 
 
-def emit_about(
-    name: str, alert: Alert, *, message: str, at: datetime, more: Mapping[str, Any]
-) -> Event:
+def emit_about(name: str, alert: Alert, *, message: str, at: datetime, more: Mapping[str, Any]) -> Event:
     """Emit a fact about an alert with a message of its own."""
     return emit(
         name,

@@ -50,7 +50,7 @@ def create_threshold(*, actor: Principal, values: Mapping[str, Any]) -> Threshol
     Emits: threshold.created.
     """
     threshold = Threshold(**{name: values[name] for name in FIELDS if name in values})
-    _check(threshold)
+    check_threshold(threshold)
     try:
         with transaction.atomic():
             threshold.save(force_insert=True)
@@ -83,7 +83,7 @@ def update_threshold(
             for name in FIELDS:
                 if name in values:
                     setattr(threshold, name, values[name])
-            _check(threshold)
+            check_threshold(threshold)
             threshold.revision += 1
             threshold.save()
             _emit("threshold.updated", threshold, actor, before=before, after=_facts(threshold))
@@ -169,7 +169,12 @@ def _locked(threshold_id: UUID | str, actor: Principal) -> Threshold:
     return threshold
 
 
-def _check(threshold: Threshold) -> None:
+def check_threshold(threshold: Threshold) -> None:
+    """Refuse a threshold whose values are wrong.
+
+    Raises:
+        Invalid: a value is out of range (422).
+    """
     problems: dict[str, str] = {}
     if threshold.metric not in Threshold.Metric.values:
         problems["metric_type"] = f"must be one of {', '.join(Threshold.Metric.values)}"

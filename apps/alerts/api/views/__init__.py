@@ -2,6 +2,7 @@
 
 from apps.alerts.api.views.alerts import AlertViewSet
 from apps.alerts.api.views.escalation import AlertLadderView, AlertUnacknowledgeView, EscalationPolicyViewSet
+from apps.alerts.api.views.rehearsal import RehearsalView
 from apps.alerts.api.views.silences import SilenceViewSet
 from apps.alerts.api.views.thresholds import AlertConfigView, ThresholdViewSet
 from apps.alerts.api.views.why import AlertWhyView
@@ -13,6 +14,7 @@ __all__ = [
     "AlertViewSet",
     "AlertWhyView",
     "EscalationPolicyViewSet",
+    "RehearsalView",
     "SilenceViewSet",
     "ThresholdViewSet",
 ]
