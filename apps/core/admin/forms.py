@@ -69,6 +69,13 @@ class WordsField(forms.CharField):
         return value
 
 
+def _any_of(whens: Sequence[str]) -> str:
+    """Return the condition that holds while one of "field=a|b" does; "" where they ask different fields."""
+    names = {when.partition("=")[0] for when in whens}
+    values = dict.fromkeys(value for when in whens for value in when.partition("=")[2].split("|"))
+    return f"{names.pop()}={'|'.join(values)}" if len(names) == 1 else ""
+
+
 class ConsoleForm(forms.Form):
     """Base of the console's forms.
 
@@ -97,8 +104,11 @@ class ConsoleForm(forms.Form):
             fields = [self[name] for name in names if name in self.fields]
             if fields:
                 wrong = any(field.errors for field in fields)
+                whens = [getattr(field.field, "when", "") for field in fields]
                 found.append(
                     {
+                        # A part whose fields all depend on the same choice is shown while one of them is.
+                        "when": _any_of(whens) if all(whens) else "",
                         "title": title.lstrip("…"),
                         "hint": hint,
                         "fields": fields,

@@ -1,21 +1,104 @@
-"""The form of an endpoint monitor."""
+"""The form of an endpoint monitor: what all types have, and what each type declares."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 
 from apps.core.admin.forms import ConsoleForm, DurationField, WordsField
+from apps.core.errors import DomainError, Invalid
 from apps.core.fields import MASK
+from apps.monitors.checks import Option, check_types
+from apps.monitors.models import Endpoint
+from apps.monitors.services.endpoint_results import CheckRun
+from apps.monitors.services.endpoint_rules import DEFAULTS
+
+_COLUMNS = tuple(dict.fromkeys(name for _, kind in check_types.items() for name in sorted(kind.columns)))
+_FIRST = ("http", "tcp", "icmp", "dns", "tls", "push", "group")
+_OFFERED_MOST = 1000
 
 
-class EndpointForm(ConsoleForm):
-    """What people set of an endpoint monitor."""
+class Tried(DomainError):
+    """Tell the form that it was tried out and not to be saved."""
 
-    endpoint_type = forms.ChoiceField(
-        label="What to check",
-        choices=[("http", "A web address"), ("tcp", "A TCP port"), ("tls", "A TLS service and its certificate")],
+    def __init__(self, run: CheckRun) -> None:
+        super().__init__("It was tried out.")
+        self.run = run
+
+
+class MembersField(forms.MultipleChoiceField):
+    """Endpoints by name; the service says what is wrong with a choice."""
+
+    widget = forms.SelectMultiple(attrs={"size": 8})
+
+    def offer(self, chosen: Iterable[str]) -> None:
+        """Offer the first thousand by name, and those that are chosen."""
+        first = Endpoint.objects.order_by("name", "id").values_list("pk", "name")
+        rows = dict(first[:_OFFERED_MOST])
+        rows.update(first.filter(Q(pk__in=[one for one in chosen if one])))
+        self.choices = [(str(pk), name) for pk, name in rows.items()]
+
+    def valid_value(self, value: Any) -> bool:
+        """Leave it to the service."""
+        return True
+
+
+def ordered_types() -> list[tuple[str, str]]:
+    """Return the check types and what they are called, those that most want first."""
+    rest = sorted((kind for kind in check_types if kind not in _FIRST), key=lambda kind: check_types[kind].label)
+    return [(kind, check_types[kind].label) for kind in (*_FIRST, *rest) if kind in check_types]
+
+
+def option_field(one: Option) -> forms.Field:
+    """Return the form field of an option."""
+    common: dict[str, Any] = {"label": one.label, "help_text": one.help, "required": False}
+    if one.kind == "boolean":
+        return forms.BooleanField(**common, initial=bool(one.default))
+    if one.kind == "integer":
+        return forms.IntegerField(**common, min_value=one.least, max_value=one.most, initial=one.default)
+    if one.kind == "choice":
+        return forms.ChoiceField(**common, choices=one.choices, initial=one.default)
+    if one.kind == "texts":
+        return WordsField(
+            **{**common, "help_text": one.help.replace("apart by commas", "one a line")},
+            lines=True,
+            widget=forms.Textarea(attrs={"rows": 2, "placeholder": one.placeholder}),
+        )
+    if one.kind == "endpoints":
+        return MembersField(**common)
+    attributes = {"placeholder": one.placeholder, "autocomplete": "off"}
+    if one.secret:
+        common["help_text"] = f"{one.help} {MASK} keeps what is stored.".strip()
+    if one.kind in ("lines", "certificates", "key"):
+        return forms.CharField(**common, strip=False, widget=forms.Textarea(attrs={"rows": 3, **attributes}))
+    if one.secret:
+        attributes["autocomplete"] = "new-password"
+        return forms.CharField(**common, strip=False, widget=forms.PasswordInput(render_value=True, attrs=attributes))
+    return forms.CharField(
+        **common, initial=one.default, max_length=one.most, strip=False, widget=forms.TextInput(attrs=attributes)
     )
-    target = forms.CharField(max_length=2048, help_text="https://shop.example.org/health, or host:port.")
+
+
+def _option_fields() -> tuple[dict[str, forms.Field], list[str], list[str]]:
+    """Return the fields of all types' options, the names of the usual and of the rare ones."""
+    fields: dict[str, forms.Field] = {}
+    usual, rare = [], []
+    for kind, _ in ordered_types():
+        for one in check_types[kind].fields:
+            field = option_field(one)
+            field.when = f"endpoint_type={kind}"  # type: ignore[attr-defined]
+            field.only_for = check_types[kind].label  # type: ignore[attr-defined]
+            fields[f"opt_{kind}_{one.name}"] = field
+            (rare if one.is_rare else usual).append(f"opt_{kind}_{one.name}")
+    return fields, usual, rare
+
+
+class _EndpointForm(ConsoleForm):
+    """What people set of every endpoint monitor."""
+
+    endpoint_type = forms.ChoiceField(label="What to check", choices=ordered_types)
+    target = forms.CharField(max_length=2048, required=False)
     name = forms.CharField(max_length=255, required=False, help_text="Made from the target where empty.")
     interval_s = DurationField(label="Every", initial=60, help_text="At least 5 s.")
     tags = WordsField(required=False, help_text="Apart by commas.")
@@ -40,6 +123,9 @@ class EndpointForm(ConsoleForm):
         max_value=60_000,
         label="Degraded over (ms)",
         help_text="Slower answers count as degraded.",
+    )
+    inverse = forms.BooleanField(
+        required=False, label="Upside-down: it is down while it answers", help_text="For what must not be reachable."
     )
     timeout_s = DurationField(
         required=False, label="Time-out", help_text="10 s where empty, never longer than the interval."
@@ -69,41 +155,49 @@ class EndpointForm(ConsoleForm):
     )
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
 
-    groups = (
-        ("What", "", ("endpoint_type", "target", "name", "interval_s", "tags")),
-        (
-            "When is it up?",
-            "",
-            ("expected_status", "keyword", "failure_threshold", "recovery_threshold", "degraded_over_ms"),
-        ),
-        ("…More conditions", "forbidden text, a value in JSON", ("keyword_absent", "json_path", "json_value")),
-        (
-            "…The request",
-            "method, headers, body, time-out",
-            ("timeout_s", "method", "headers", "body", "max_redirects"),
-        ),
-        ("…The certificate", "verification and warnings", ("tls_verify", "cert_warn_days", "ca_pem")),
-        ("…Notes", "", ("description",)),
-    )
-    _web = (
-        "expected_status",
-        "keyword",
-        "keyword_absent",
-        "json_path",
-        "json_value",
-        "method",
-        "headers",
-        "body",
-        "max_redirects",
-    )
-    _encrypted = ("tls_verify", "cert_warn_days", "ca_pem")
+    #: What a trial found, where the form was only tried out.
+    trial: CheckRun | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in self._web:
-            self.fields[name].when = "endpoint_type=http"  # type: ignore[attr-defined]
-        for name in self._encrypted:
-            self.fields[name].when = "endpoint_type=http|tls"  # type: ignore[attr-defined]
+        kinds = check_types.items()
+        for name in _COLUMNS:
+            using = [kind for kind, check in kinds if name in check.columns]
+            self.fields[name].when = f"endpoint_type={'|'.join(using)}"  # type: ignore[attr-defined]
+            self.fields[name].only_for = ", ".join(check_types[kind].label for kind in using)  # type: ignore[attr-defined]
+        reached = [kind for kind, check in kinds if check.target_help]
+        self.fields["target"].when = f"endpoint_type={'|'.join(reached)}"  # type: ignore[attr-defined]
+        self.fields["target"].help_text = "; ".join(
+            dict.fromkeys(check_types[kind].target_help for kind in ("http", "tcp", "dns"))
+        )
+        for name, field in self.fields.items():
+            if isinstance(field, MembersField):
+                chosen = self.data.getlist(name) if self.is_bound and hasattr(self.data, "getlist") else []
+                field.offer([*chosen, *self.initial.get(name, ())])
+
+    def refuse(self, error: DomainError) -> None:
+        """Show what a service refuses at its field, and what a trial found below the form."""
+        if isinstance(error, Tried):
+            self.trial = error.run
+            return
+        if isinstance(error, Invalid):
+            kind = self.cleaned_data.get("endpoint_type", "")
+            named = {name.replace("options.", f"opt_{kind}_"): texts for name, texts in error.problems.items()}
+            error = Invalid(named)
+        super().refuse(error)
+
+    def trial_phases(self) -> list[tuple[str, float]]:
+        """Return where a trial's time went."""
+        if self.trial is None:
+            return []
+        phases = self.trial.outcome.phases
+        named = (
+            ("Name lookup", phases.dns_ms),
+            ("Connecting", phases.connect_ms),
+            ("TLS", phases.tls_ms),
+            ("First byte", phases.first_byte_ms),
+        )
+        return [(name, ms) for name, ms in named if ms is not None]
 
     def clean_headers(self) -> dict[str, str]:
         """Return the lines as a mapping."""
@@ -133,3 +227,56 @@ class EndpointForm(ConsoleForm):
             return float(text) if "." in text else int(text)
         except ValueError:
             return text
+
+
+_fields, _usual, _rare = _option_fields()
+_groups = (
+    ("What", "", ("endpoint_type", "target", "name", "interval_s", "tags")),
+    ("What is asked", "", _usual),
+    (
+        "When is it up?",
+        "",
+        ("expected_status", "keyword", "failure_threshold", "recovery_threshold", "degraded_over_ms"),
+    ),
+    ("…More conditions", "forbidden text, a value in JSON", ("keyword_absent", "json_path", "json_value")),
+    ("…The request", "method, headers, body", ("method", "headers", "body", "max_redirects")),
+    ("…The connection", "protocol, names, client certificates, proxy", _rare),
+    ("…The certificate", "verification and warnings", ("tls_verify", "cert_warn_days", "ca_pem")),
+    ("…Time-out, upside-down, notes", "", ("timeout_s", "inverse", "description")),
+)
+EndpointForm: type[_EndpointForm] = type(
+    "EndpointForm", (_EndpointForm,), {**_fields, "groups": _groups, "__doc__": "What people set of a monitor."}
+)
+
+
+def values_from(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the service takes from the form's values: only what the chosen type minds."""
+    values = {name: value for name, value in data.items() if name in DEFAULTS}
+    kind = check_types[values["endpoint_type"]]
+    if not kind.target_help:
+        values["target"] = ""
+    options = {one.name: data.get(f"opt_{values['endpoint_type']}_{one.name}") for one in kind.fields}
+    values["options"] = {name: None if value in ("", []) else value for name, value in options.items()}
+    values["name"] = values["name"] or values["target"].split("://")[-1].rstrip("/")[:255]
+    return values
+
+
+def shown_options(endpoint_type: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what was set of the options, as a page says it: (label, value); secrets masked."""
+    kind = check_types.get(endpoint_type)
+    found = []
+    for one in kind.fields if kind else ():
+        value = options.get(one.name)
+        if one.kind == "endpoints" or value in (None, "", [], False) or value == one.default:
+            continue
+        text = str(value)
+        if one.kind == "choice":
+            text = dict(one.choices).get(value, text)
+        elif one.kind == "boolean":
+            text = "yes"
+        elif one.kind == "texts":
+            text = ", ".join(value)
+        elif one.kind in ("certificates", "key"):
+            text = "given"
+        found.append((one.label, MASK if one.secret else text))
+    return found

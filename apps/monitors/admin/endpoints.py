@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import Case, IntegerField, Value, When
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -30,7 +31,7 @@ from apps.monitors.admin.endpoint_form import (
 )
 from apps.monitors.checks import check_types
 from apps.monitors.checks.options import masked_options
-from apps.monitors.models import CheckResult, Endpoint
+from apps.monitors.models import CertificateMonitor, CheckResult, Endpoint
 from apps.monitors.selectors import endpoints as selectors
 from apps.monitors.selectors.bars import DayBar, daily_bars
 from apps.monitors.services import endpoints as services
@@ -378,6 +379,11 @@ def _certificate(row: Endpoint) -> dict[str, Any] | None:
     if not kept:
         return None
     found = dict(kept)
+    host, port = kept.get("address") or ("", 0)
+    monitors = CertificateMonitor.objects.filter(hostname=host, port=port, server_name="")
+    monitor = monitors.values_list("pk", flat=True).first()
+    if monitor is not None:
+        found["url"] = reverse("admin:monitors_certificatemonitor_detail", args=[monitor])
     if kept.get("not_after"):
         end = datetime.fromisoformat(kept["not_after"])
         left = (end - timezone.now()).total_seconds() / 86400

@@ -18,10 +18,15 @@ IP_FAMILY = Option(
     kind="choice",
     default="any",
     choices=(("any", "IPv4 or IPv6"), ("ipv4", "IPv4 only"), ("ipv6", "IPv6 only")),
+    is_rare=True,
 )
 TLS = Option("tls", "Encrypted (TLS)", kind="boolean", help="The connection begins with TLS.")
 SERVER_NAME = Option(
-    "server_name", "Name to verify", help="Where the certificate is for another name than the target's.", most=253
+    "server_name",
+    "Name to verify",
+    help="Where the certificate is for another name than the target's.",
+    most=253,
+    is_rare=True,
 )
 CLIENT_CERT = Option(
     "client_cert",
@@ -29,8 +34,11 @@ CLIENT_CERT = Option(
     kind="certificates",
     most=100_000,
     help="PEM, with its chain; shown to a server that asks.",
+    is_rare=True,
 )
-CLIENT_KEY = Option("client_key", "Its key", kind="key", most=20_000, secret=True, help="PEM, without a password.")
+CLIENT_KEY = Option(
+    "client_key", "Its key", kind="key", most=20_000, secret=True, help="PEM, without a password.", is_rare=True
+)
 USERNAME = Option("username", "User name", most=256)
 PASSWORD = Option("password", "Password", secret=True, most=1000)
 

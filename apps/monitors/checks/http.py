@@ -68,9 +68,9 @@ class HttpCheck(CheckType):
         IP_FAMILY,
         CLIENT_CERT,
         CLIENT_KEY,
-        Option("proxy", "Proxy", kind="url", most=500, placeholder="http://proxy.example.org:3128"),
-        Option("proxy_username", "Proxy's user name", most=256),
-        Option("proxy_password", "Proxy's password", secret=True, most=1000),
+        Option("proxy", "Proxy", kind="url", most=500, placeholder="http://proxy.example.org:3128", is_rare=True),
+        Option("proxy_username", "Proxy's user name", most=256, is_rare=True),
+        Option("proxy_password", "Proxy's password", secret=True, most=1000, is_rare=True),
     )
 
     def problems(self, values: Mapping[str, Any]) -> dict[str, str]:

@@ -30,6 +30,7 @@ class Option:
         least, most: bounds of an integer; `most` is the length of a text.
         secret: sealed, and shown as "***".
         placeholder: an example in the form's empty box.
+        is_rare: few need it; forms fold it away.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Option:
     required: bool = False
     secret: bool = False
     placeholder: str = ""
+    is_rare: bool = False
 
     @property
     def empty(self) -> Any:
