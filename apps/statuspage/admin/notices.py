@@ -204,8 +204,8 @@ class NoticeAdmin(ConsoleAdmin):
     def more_paths(self) -> list[tuple[str, str, Any]]:
         """Return the paths by which something is said and corrected."""
         return [
-            ("<str:object_id>/say/", self._name("say"), self.say_view),
-            ("<str:object_id>/updates/<str:update_id>/", self._name("edit_update"), self.edit_view),
+            ("<str:object_id>/say/", "say", self.say_view),
+            ("<str:object_id>/updates/<str:update_id>/", "edit_update", self.edit_view),
         ]
 
     def say_view(self, request: HttpRequest, object_id: str) -> HttpResponse:

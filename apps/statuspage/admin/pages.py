@@ -161,8 +161,8 @@ class PageAdmin(ConsoleAdmin):
     def more_paths(self) -> list[tuple[str, str, Any]]:
         """Return the paths of the preview and of the logo."""
         return [
-            ("<str:object_id>/preview/", self._name("preview"), self.preview_view),
-            ("<str:object_id>/logo/", self._name("logo"), self.logo_view),
+            ("<str:object_id>/preview/", "preview", self.preview_view),
+            ("<str:object_id>/logo/", "logo", self.logo_view),
         ]
 
     def preview_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
