@@ -110,7 +110,7 @@ SERVICES: dict[str, Service] = {
     ),
     "gotify": Service(
         {"server": "{url}", "token": TOKEN}, answer(200, {"id": 1, "appid": 1}), (SLOW, 17.0),
-        answer(401, {"error": "Unauthorized", "errorCode": 401, "errorDescription": "you need to provide a valid token"}),
+        answer(401, {"error": "Unauthorized", "errorCode": 401, "errorDescription": "give a valid token"}),
         "/message", strings, lambda body: [(body["title"], 250), (body["message"], 10000)],
     ),
     "pushover": Service(
@@ -135,7 +135,8 @@ SERVICES: dict[str, Service] = {
         (answer(429, {"errcode": "M_LIMIT_EXCEEDED", "error": "Too many requests", "retry_after_ms": 2500}), 2.5),
         answer(401, {"errcode": "M_UNKNOWN_TOKEN", "error": "Invalid access token"}),
         "/_matrix/client/v3/rooms/%21abc%3Aexample.org/send/m.room.message/0192f0c4-0000-7000-8000-000000000001",
-        lambda body: [body["body"], body["formatted_body"]], lambda body: [(json.dumps(body, ensure_ascii=False), 65536)], method="PUT",
+        lambda body: [body["body"], body["formatted_body"]], lambda body: [(json.dumps(body, ensure_ascii=False), 65536)],
+        method="PUT",
     ),
     "mattermost": Service(
         HOOK, answer(200, "ok"), (SLOW, 17.0), answer(404, {"message": "Invalid webhook", "status_code": 404}),

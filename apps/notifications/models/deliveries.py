@@ -14,7 +14,8 @@ class Delivery(models.Model):
 
     `id` follows the order of routing; messages of one `lane` (destination and subject) leave in that order, each after
     the former has arrived or was given up. `next_attempt_at` is null once nothing more will be tried, which makes the
-    open ones a small index. What is `held` is told in a summary, the delivery that `bundle` names. A running attempt is a lease, not a state: a killed worker leaves nothing to repair.
+    open ones a small index. What is `held` is told in a summary, the delivery that `bundle` names. A running attempt is
+    a lease, not a state: a killed worker leaves nothing to repair.
     """
 
     class Kind(models.TextChoices):

@@ -102,7 +102,7 @@ def payload_of(channel: Channel, rows: Sequence[dict[str, Any]], now: datetime, 
     lines = [_line(row, counts[key]) for key, row in last.items()]
     more = len(lines) - MOST_LINES
     if more > 0:
-        hidden = sum(list(counts[key] for key in last)[MOST_LINES:])
+        hidden = sum([counts[key] for key in last][MOST_LINES:])
         lines = [*lines[:MOST_LINES], f"and {hidden} more about {more} other things"]
     levels = [row["payload__level"] for row in rows if row["payload__level"] in _LEVELS]
     return {

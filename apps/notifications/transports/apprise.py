@@ -36,7 +36,7 @@ class Apprise(Transport):
     kind = "apprise"
     label = "Other (Apprise)"
     note = (
-        "Best effort: the Apprise library sends, and what the other side answers is not seen beyond success or failure. "
+        "Best effort: the Apprise library sends, and of what the other side answers only success or failure is seen. "
         "Connections are held to the outbound policy as far as Python makes them."
     )
     fields = (

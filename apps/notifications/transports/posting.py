@@ -41,7 +41,7 @@ async def post(
         payload: sent as JSON; bytes as a form.
         shown: the URL as people may see it.
         secrets: blotted out in what the other side answers.
-        judge: answers why a 2xx is none after all ("" where it is one), from the answer and its JSON (None: it is none).
+        judge: answers why a 2xx is none after all ("" where it is one), from the answer and its JSON (None: no JSON).
     """
     is_form = isinstance(payload, bytes)
     body = payload if is_form else json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
