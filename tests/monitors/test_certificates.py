@@ -16,6 +16,7 @@ from apps.core import runner as runner_module
 from apps.core.net import run_sync
 from apps.core.net.revocation import forget_answers
 from apps.core.principals import system
+from apps.core.registries import watches
 from apps.core.runner import Runner
 from apps.monitors.models import CertificateCheck, CertificateMonitor, CertificateMonitorState, EndpointState
 from apps.monitors.selectors.certificates import verdicts
@@ -359,6 +360,20 @@ def test_spoilt_row_is_unknown_and_stops_nobody() -> None:
     states = {state.num: state for state in CertificateMonitorState.objects.all()}
     assert states[healthy.num].status == "valid"
     assert states[spoilt.num].status == "unknown" and states[spoilt.num].last_error
+
+
+def test_certificate_that_nobody_looked_at_is_overdue_and_unknown() -> None:
+    make_certificate(port=1)
+    monitor = looked_at(PKI.issue())
+    due = timezone.now() - timedelta(minutes=10)
+    CertificateMonitorState.objects.filter(num=monitor.num).update(next_check_at=due)
+    watch = watches["certificates"]
+    found = watch.find(timezone.now())
+    assert found is not None and (found.what, found.since) == ("1 certificate", due)
+    assert watch.mark is not None and watch.mark(timezone.now()) == 1
+    state = CertificateMonitorState.objects.get(num=monitor.num)
+    assert (state.status, state.told) == ("unknown", "")
+    assert "has not looked at it in time" in state.last_error
 
 
 # --- seen by endpoints -------------------------------------------------------------------------------------------

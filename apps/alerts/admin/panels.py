@@ -47,7 +47,10 @@ def _subject_panel(request: HttpRequest, kind: str, row: Any) -> dict[str, Any] 
     if kind == "server":
         found = visible.filter(server_id=row.pk)
     else:
-        found = visible.filter(subject_kind__in=(kind, "certificate"), subject_id=str(row.pk))
+        ids = [str(row.pk)]
+        if kind == "endpoint":  # the certificates that its checks see
+            ids += [str(pk) for pk in row.certificates.values_list("pk", flat=True)]
+        found = visible.filter(subject_kind__in=(kind, "certificate"), subject_id__in=ids)
     alerts = list(found[:8])
     return {"alerts": alerts, "subject": str(row.pk)} if alerts else None
 

@@ -11,8 +11,19 @@ from django.db.models import Count
 from django.utils import timezone
 
 from apps.core import runtime_settings
-from apps.core.registries import Health, Keep, SubjectKind, health_parts, keeps, metric_collectors, subjects
+from apps.core.registries import (
+    Health,
+    Keep,
+    SubjectKind,
+    Watch,
+    health_parts,
+    keeps,
+    metric_collectors,
+    subjects,
+    watches,
+)
 from apps.monitors.models import CertificateCheck, CertificateMonitor, CertificateMonitorState
+from apps.monitors.services.certificate_overdue import mark_certificates, overdue_certificates
 from apps.monitors.states.certificates import STATUSES
 
 DAY_S = 86_400
@@ -49,6 +60,9 @@ def _name(pk: str) -> str | None:
 
 
 subjects.register("certificate", SubjectKind(find=_name, url=lambda pk: f"/admin/monitors/certificatemonitor/{pk}/"))
+
+
+watches.register("certificates", Watch(overdue_certificates, mark_certificates))
 
 
 # --- health ------------------------------------------------------------------------------------------------------

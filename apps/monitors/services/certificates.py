@@ -134,7 +134,7 @@ def refuse_duplicate(clean: Mapping[str, Any], *, but: CertificateMonitor | None
     rows = CertificateMonitor.objects.select_related("endpoint").filter(
         hostname=clean["hostname"], port=clean["port"], server_name=clean["server_name"]
     )
-    known: CertificateMonitor | None = rows.exclude(pk=but.pk if but else None).first()
+    known: CertificateMonitor | None = (rows.exclude(pk=but.pk) if but is not None else rows).first()
     if known is None:
         return
     if known.is_editable:

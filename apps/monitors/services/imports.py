@@ -30,7 +30,7 @@ _PORTION = 500
 NEW, EXISTS, IMPOSSIBLE = "new", "exists", "impossible"
 CODES = {ENDPOINT: "endpoints:create", HEARTBEAT: "heartbeats:create", MAINTENANCE: "maintenance:create"}
 
-_HEARTBEAT = {
+_HEARTBEAT: dict[str, Any] = {
     "name": "", "description": "", "interval_seconds": None, "cron": "", "on_calendar": "", "timezone": "UTC",
     "grace_seconds": None, "early_seconds": None, "max_runtime_seconds": None, "resume_on_ping": False, "slug": "",
     "ping_key_id": None, "expected_pings": 0, "expected_sources": [], "failure_keywords": [], "success_keywords": [],
@@ -164,9 +164,9 @@ class _Import:
             for kind, target, name, pk in rows.values_list("endpoint_type", "target", "name", "pk"):
                 found[ENDPOINT, kind, target, name].append(str(pk))
         for part in _portions(sorted({draft.name for draft in drafts if draft.kind == HEARTBEAT})):
-            rows = Heartbeat.objects.filter(name__in=part).order_by("num")
             columns = ("name", "kind", "interval_seconds", "cron", "timezone", "pk")
-            for *identity, pk in rows.values_list(*columns):
+            heartbeats = Heartbeat.objects.filter(name__in=part).order_by("num")
+            for *identity, pk in heartbeats.values_list(*columns):
                 found[HEARTBEAT, *identity].append(str(pk))
         given = {draft.values["ping_uuid"] for draft in drafts if draft.values.get("ping_uuid")}
         for part in _portions(sorted(given)):
@@ -174,8 +174,8 @@ class _Import:
             self.uuids.update({str(uuid): str(pk) for uuid, pk in pairs})
         titles = {draft.name for draft in drafts if draft.kind == MAINTENANCE}
         if titles:
-            rows = MaintenanceWindow.objects.filter(title__in=sorted(titles)[:_PORTION])
-            for title, kind, pk in rows.values_list("title", "kind", "pk"):
+            windows = MaintenanceWindow.objects.filter(title__in=sorted(titles)[:_PORTION])
+            for title, kind, pk in windows.values_list("title", "kind", "pk"):
                 found[MAINTENANCE, title, kind].append(str(pk))
         self.known = found
 

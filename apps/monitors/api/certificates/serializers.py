@@ -97,7 +97,7 @@ class CertificateMonitorSerializer(serializers.Serializer[CertificateMonitor]):
     port = serializers.IntegerField()
     server_name = serializers.CharField()
     starttls = serializers.ChoiceField(choices=CertificateMonitor.STARTTLS)
-    source = serializers.ChoiceField(choices=CertificateMonitor.SOURCES)
+    source = serializers.ChoiceField(choices=CertificateMonitor.SOURCES)  # type: ignore[assignment]
     endpoint_id = serializers.UUIDField(allow_null=True, help_text="whose checks see it")
     endpoint_name = serializers.SerializerMethodField()
     enabled = serializers.BooleanField()

@@ -69,7 +69,7 @@ class CertificateViewSet(ApiViewSet):
             if not request.headers.get("Idempotency-Key"):
                 raise
             seen = None  # perhaps this very call, repeated; the service refuses it otherwise
-        return self._create(request, values, seen)  # type: ignore[no-any-return]
+        return self._create(request, values, seen)
 
     @idempotent
     def _create(self, request: Request, values: dict[str, Any], seen: CertificateRun | None) -> Response:
