@@ -27,6 +27,7 @@ from apps.monitors.states.endpoints import DOWN
 ANSWER_MOST = 65_536
 SERVING = 1
 _WORDS = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
+_FRAME_HEAD, _SETTINGS = 9, 4
 _UNIMPLEMENTED, _NOT_FOUND = "12", "5"
 
 
@@ -102,6 +103,11 @@ async def _call(talk: Talk, config: CheckConfig, authority: str) -> CheckOutcome
     headers: dict[str, str] = {}
     body = bytearray()
     done = False
+    # A server begins with its settings; anything else would be taken for a very long frame. Source: RFC 9113, 3.4.
+    head = await talk.read_exactly(_FRAME_HEAD)
+    if head[3] != _SETTINGS:
+        raise h2.exceptions.ProtocolError
+    connection.receive_data(head)
     while not done:
         data = await talk.read_some()
         if not data:

@@ -113,7 +113,8 @@ async def _talk(talk: Talk, config: CheckConfig, target: Target) -> CheckOutcome
         _flush(protocol, talk)
     outcome = answered(talk) if options["expect"] is None else await _expected(protocol, talk, options["expect"])
     outcome.status_code = 101
-    protocol.send_close(1000)
+    if protocol.state is State.OPEN:
+        protocol.send_close(1000)
     _flush(protocol, talk)
     return outcome
 
