@@ -42,8 +42,9 @@ def sent() -> list[str]:
 
 
 def settle(seconds: float = 601) -> None:
-    """Let the time pass that a thing must be stable."""
-    moment = timezone.now() + timedelta(seconds=seconds)
+    """Let so much time pass since the last change."""
+    flap = Flap.objects.get()
+    moment = flap.last_flip_at + timedelta(seconds=seconds)
     settle_flaps(now=moment)
     review_due(now=moment + timedelta(seconds=1))
 

@@ -358,10 +358,13 @@ def test_host_with_thirty_children_down_is_one_message_and_thirty_recorded_outag
         endpoint_recovery(str(child.id))
     run_spine()
     assert sent() == ["alert.opened", "alert.resolved"]
-    review_due(now=later(29))
+    due = Alert.objects.unresolved().get(subject_id=str(children[0].id)).review_at
+    ended = Alert.objects.get(source="server").resolved_at
+    assert ended and due and timedelta(seconds=30) <= due - ended < timedelta(seconds=60)
+    review_due(now=due - timedelta(seconds=1))
     run_spine()
     assert sent() == ["alert.opened", "alert.resolved"]
-    review_due(now=later(62))
+    review_due(now=due)
     run_spine()
     assert sent() == ["alert.opened", "alert.resolved", "alert.opened"]
     assert told(Alert.objects.get(subject_id=str(children[0].id))) == [
@@ -378,8 +381,9 @@ def test_thing_whose_parent_is_well_is_told_after_the_wait() -> None:
     run_spine()
     alert = Alert.objects.get(subject_id=str(child.id))
     assert (alert.muted_by, alert.decisions.get().outcome) == ("waiting", "held")
-    assert review_due(now=later(15)) == 0
-    review_due(now=later(31))
+    assert alert.review_at == alert.opened_at + timedelta(seconds=30)
+    assert review_due(now=alert.opened_at + timedelta(seconds=29)) == 0
+    review_due(now=alert.review_at)
     assert told(alert) == ["alert.suppressed", "alert.opened"]
     assert [row.outcome for row in alert.decisions.all()] == ["held", "told"]
 
