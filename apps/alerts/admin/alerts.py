@@ -9,6 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.alerts import services
+from apps.alerts.admin.acknowledging import ACKNOWLEDGE_BUTTONS
 from apps.alerts.admin.silences import SILENCE_BUTTONS
 from apps.alerts.models import Alert
 from apps.alerts.states import ACKNOWLEDGED, ACTIVE, RESOLVED
@@ -146,6 +147,7 @@ class AlertAdmin(ConsoleAdmin):
             note=True,
             ask="Resolve this alert by hand?",
         ),
+        *ACKNOWLEDGE_BUTTONS,
         *SILENCE_BUTTONS,
     )
 

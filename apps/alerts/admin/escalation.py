@@ -181,7 +181,7 @@ class EscalationPolicyAdmin(ConsoleAdmin):
     empty: ClassVar = (
         "stairs",
         "No escalation policy",
-        "Without one, an alert that nobody acknowledges is told once. Add one to tell somebody else some minutes later.",
+        "Without one, an alert that nobody acknowledges is told once. Add one to tell somebody else minutes later.",
     )
     form_class = PolicyForm
     detail_template = "console/escalation_policy.html"

@@ -19,7 +19,7 @@ from unfold.admin import ModelAdmin
 from apps.core.admin.access import may, require
 from apps.core.admin.forms import ConsoleForm
 from apps.core.admin.paginator import CappedPaginator
-from apps.core.admin.panels import subject_drawn
+from apps.core.admin.panels import buttons_of, subject_drawn
 from apps.core.errors import DomainError
 
 
@@ -341,6 +341,7 @@ class ConsoleAdmin(ModelAdmin):
             form=form,
             row=row,
             cancel_url=self.path_to("changelist") if adding else self.page_of(row),
+            more_buttons=buttons_of(request, self.opts.label_lower, row),
             save_label=(self.add_label or f"Add {noun}") if adding else "Save changes",
             delete_url=self.path_to("delete", row)
             if row is not None and self.has_delete_permission(request, row)

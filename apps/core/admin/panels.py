@@ -97,6 +97,32 @@ subject_panels: Registry[SubjectPanel] = Registry("subject panel")
 page_facts: Registry[Callable[[HttpRequest], dict[str, Any]]] = Registry("page fact")
 
 
+@dataclass(frozen=True, slots=True)
+class FormButton:
+    """A further button below the form of another app's things: it sends what the form says to a page of its own.
+
+    Args:
+        model: "app.model" of the form.
+        url: row (None while it is new) -> path that takes the form; "" where the button is not offered.
+    """
+
+    model: str
+    label: str
+    icon: str
+    code: str
+    url: Callable[[Any], str]
+
+
+form_buttons: Registry[FormButton] = Registry("form button")
+
+
+def buttons_of(request: HttpRequest, model: str, row: Any) -> list[dict[str, str]]:
+    """Return the further buttons of a form that the person may press."""
+    found = [one for _, one in form_buttons.items() if one.model == model and may(request, one.code)]
+    shown = [{"label": one.label, "icon": one.icon, "url": one.url(row)} for one in found]
+    return [one for one in shown if one["url"]]
+
+
 def subject_drawn(request: HttpRequest, kind: str, row: Any) -> list[dict[str, Any]]:
     """Return the panels of other apps about one thing that the person may see."""
     found = []
