@@ -12,6 +12,7 @@ from tests.factories.accounts import make_api_key, make_session, make_user
 from tests.factories.alerts import make_alert
 from tests.factories.fleet import make_server
 from tests.factories.heartbeats import make_heartbeat
+from tests.factories.maintenance import make_window
 from tests.factories.monitors import make_endpoint, record
 from tests.factories.notifications import make_channel, make_fact, make_rule, make_webhook
 from tests.support.console import console_of
@@ -30,6 +31,7 @@ def _key() -> None:
 MAKERS: dict[str, Callable[[], object]] = {
     "monitors/endpoint": _endpoint,
     "monitors/heartbeat": lambda: make_heartbeat(name="job", tags=["nightly"]),
+    "monitors/maintenancewindow": make_window,
     "fleet/server": lambda: make_server(tags=["prod"]),
     "alerts/alert": make_alert,
     "notifications/channel": make_channel,

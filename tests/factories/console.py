@@ -11,7 +11,7 @@ from apps.core.events.sequencer import sequence_events
 from apps.core.models import Event, SetAsideFact
 from apps.core.principals import system
 from apps.fleet.models import Server
-from apps.monitors.models import Badge, Dependency, Endpoint, Heartbeat, PingKey
+from apps.monitors.models import Badge, Dependency, Endpoint, Heartbeat, MaintenanceWindow, PingKey
 from apps.monitors.services.dependencies import create_dependency
 from apps.notifications.models import Channel, Notification, Rule, Webhook
 from apps.statuspage.models import Component, Group, Notice, Page, Subscriber
@@ -19,6 +19,7 @@ from tests.factories.accounts import make_api_key, make_session, make_user, prin
 from tests.factories.alerts import make_alert
 from tests.factories.fleet import make_server, push, snapshot
 from tests.factories.heartbeats import make_badge, make_heartbeat, make_ping_key
+from tests.factories.maintenance import make_window
 from tests.factories.monitors import make_endpoint, record
 from tests.factories.notifications import make_channel, make_fact, make_rule, make_webhook
 from tests.factories.statuspage import make_component, make_group, make_notice, make_page, make_subscriber
@@ -46,6 +47,7 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         Server: server,
         Endpoint: endpoint,
         Heartbeat: make_heartbeat(name="Backup"),
+        MaintenanceWindow: make_window(),
         PingKey: make_ping_key(name="Cluster jobs"),
         Badge: make_badge("endpoint", str(endpoint.pk)),
         Alert: make_alert(subject_id=str(endpoint.pk)),

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
@@ -16,31 +17,20 @@ from apps.monitors.services.endpoint_rollups import roll_up_results
 from apps.monitors.services.heartbeat_sweep import expire_due
 from apps.monitors.services.maintenance import active_windows, is_under_maintenance
 from apps.monitors.services.maintenance_windows import (
-    create_window,
     delete_window,
     end_window,
     sweep_windows,
     update_window,
 )
-from tests.factories.accounts import client_as
+from tests.factories.accounts import client_as, make_user
 from tests.factories.heartbeats import make_heartbeat
+from tests.factories.maintenance import make_window
 from tests.factories.monitors import facts, make_endpoint, record
+from tests.support.console import console_of
 
 pytestmark = pytest.mark.django_db
 
 ACTOR = system("test")
-
-
-def make_window(**values: Any) -> MaintenanceWindow:
-    now = timezone.now()
-    given = {
-        "title": "Upgrade",
-        "starts_at": now - timedelta(minutes=10),
-        "ends_at": now + timedelta(minutes=50),
-        "all_targets": True,
-        **values,
-    }
-    return create_window(actor=ACTOR, values=given)
 
 
 def problems(**values: Any) -> dict[str, Any]:
@@ -295,3 +285,46 @@ def test_bars_of_many_take_the_same_queries_as_of_one(django_assert_num_queries:
     for kind, count in (("endpoint", 3), ("heartbeat", 2)):
         with django_assert_num_queries(count):
             daily_bars(kind, range(1, 200))
+
+
+# --- the console -------------------------------------------------------------------------------------------------
+
+
+def test_window_is_planned_shown_and_ended_in_the_console() -> None:
+    endpoint = make_endpoint(name="Shop")
+    client = console_of(make_user("operator"))
+    now = datetime.now(ZoneInfo("Europe/Berlin"))
+    form = {
+        "title": "Move to new racks",
+        "description": "",
+        "enabled": "on",
+        "kind": "once",
+        "timezone": "Europe/Berlin",
+        "starts_at": (now - timedelta(minutes=30)).strftime("%Y-%m-%dT%H:%M"),
+        "ends_at": (now + timedelta(minutes=90)).strftime("%Y-%m-%dT%H:%M"),
+        "start_time": "",
+        "cron": "",
+        "duration_s": "",
+        "tags": "",
+        "targets": [f"endpoint:{endpoint.pk}"],
+    }
+    assert client.post("/admin/monitors/maintenancewindow/add/", form).status_code == 302
+    window = MaintenanceWindow.objects.get()
+    assert window.targets == [["endpoint", str(endpoint.pk)]]
+    assert window.starts_at is not None
+    assert abs((window.starts_at - now).total_seconds() + 1800) < 61
+    page = client.get(f"/admin/monitors/maintenancewindow/{window.pk}/").content.decode()
+    assert "Open now" in page and "(Europe/Berlin)" in page
+    assert "Under maintenance until" in client.get(f"/admin/monitors/endpoint/{endpoint.pk}/").content.decode()
+    assert "Maintenance</span>" in client.get("/admin/monitors/endpoint/").content.decode()
+    change = f"/admin/monitors/maintenancewindow/{window.pk}/change/"
+    assert f'value="{form["starts_at"]}"' in client.get(change).content.decode()
+    weekly = {**form, "kind": "weekly", "starts_at": "", "ends_at": "", "weekdays": ["6"], "start_time": "02:00"}
+    refused = client.post(change, weekly)
+    assert (refused.status_code, "Must lie in 60 s..7 d" in refused.content.decode()) == (422, True)
+    assert client.post(f"/admin/monitors/maintenancewindow/{window.pk}/do/end/").status_code == 302
+    window.refresh_from_db()
+    assert window.running_since is None
+    assert client.post(change, {**weekly, "duration_s": "3h"}).status_code == 302
+    page = client.get(f"/admin/monitors/maintenancewindow/{window.pk}/").content.decode()
+    assert page.count("02:00 to 05:00 (Europe/Berlin)") == 5

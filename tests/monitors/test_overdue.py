@@ -14,8 +14,8 @@ from apps.monitors.models import EndpointState, HeartbeatState
 from apps.monitors.services.heartbeat_sweep import expire_due
 from apps.monitors.services.maintenance_windows import sweep_windows
 from tests.factories.heartbeats import make_heartbeat, ping, state_of
+from tests.factories.maintenance import make_window
 from tests.factories.monitors import facts, make_endpoint, record
-from tests.monitors.test_maintenance import make_window
 
 pytestmark = pytest.mark.django_db
 

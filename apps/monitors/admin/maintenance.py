@@ -238,7 +238,8 @@ class MaintenanceAdmin(ConsoleAdmin):
             return super().initial(request, None)
         values = {name: getattr(row, name) for name in services.FIELDS}
         for name in ("starts_at", "ends_at"):
-            values[name] = _local(values[name], row.timezone)
+            local = _local(values[name], row.timezone)
+            values[name] = local.replace(tzinfo=None) if local is not None else None
         values["weekdays"] = [str(day) for day in row.weekdays]
         values["targets"] = [f"{kind}:{pk}" for kind, pk in row.targets]
         return values

@@ -143,8 +143,8 @@ def _computed(level: int, at: int, nums: list[int]) -> dict[int, Bucket]:
     end = at + LEVELS[level][1]
     if level == 0:
         results = CheckResult.objects.filter(num__in=nums, at__gte=at, at__lt=end, manual=False)
-        for num, *result in results.values_list("num", "status", "latency_ms", "maintenance"):
-            buckets[num].add_result(*result)
+        for num, status, latency, is_maintenance in results.values_list("num", "status", "latency_ms", "maintenance"):
+            buckets[num].add_result(status, latency, is_maintenance)
         return buckets
     below = LEVELS[level - 1][0]._default_manager.filter(num__in=nums, at__gte=at, at__lt=end)
     for num, *sums in below.values_list("num", *BUCKET_FIELDS):

@@ -78,9 +78,12 @@ def may_judge(*, now: datetime) -> bool:
     if blind is not None and blind.ended_at is None:
         return False
     end_condition(name=DEAF, title="Heartbeats are heard again", message="A web process takes pings again.")
-    spans = [(blind.since, blind.ended_at)] if blind is not None and blind.ended_at is not None else []
-    if AWAY in rows and rows[AWAY].last_run_at is not None:
-        spans.append((rows[AWAY].until, rows[AWAY].last_run_at))
+    spans: list[tuple[datetime, datetime]] = (
+        [(blind.since, blind.ended_at)] if blind is not None and blind.ended_at is not None else []
+    )
+    away = rows.get(AWAY)
+    if away is not None and away.last_run_at is not None:
+        spans.append((away.until, away.last_run_at))
     done = rows[EXCUSED].last_run_at if EXCUSED in rows else None
     fresh = [since for since, end in spans if done is None or end > done]
     if fresh:

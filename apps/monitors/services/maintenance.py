@@ -100,9 +100,7 @@ def active_windows(kind: str, id: object, tags: Tags = (), at: datetime | None =
             hit = not window.tags.isdisjoint(names)
         if hit:
             found.append(
-                ActiveWindow(
-                    window.id, window.title, window.description, occurrence.starts_at, occurrence.ends_at
-                )
+                ActiveWindow(window.id, window.title, window.description, occurrence.starts_at, occurrence.ends_at)
             )
     return sorted(found, key=lambda one: one.ends_at, reverse=True)
 

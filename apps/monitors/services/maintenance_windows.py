@@ -28,6 +28,7 @@ _FORBIDDEN = {
     "weekly": ("cron",),
     "cron": ("weekdays", "start_time"),
 }
+_NOTHING: dict[str, Any] = {"weekdays": [], "start_time": None, "duration_s": None, "cron": ""}
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 ONCE_MOST = timedelta(days=366)
 TARGETS_MOST = 500
@@ -80,7 +81,7 @@ def update_window(
             )
         before = _facts(window)
         if values.get("kind", window.kind) != window.kind:
-            for name in _FORBIDDEN[values["kind"]] if values["kind"] in _FORBIDDEN else ():
+            for name in _FORBIDDEN.get(values["kind"], ()):
                 values = {name: None, **values}
         _fill(window, values)
         after = _facts(window)
@@ -249,7 +250,7 @@ def _fill(window: MaintenanceWindow, values: Mapping[str, Any]) -> None:
             if values.get(name) not in (None, "", [], ()):
                 problems[name] = f"has no meaning for a window of the kind {window.kind}"
             else:
-                setattr(window, name, MaintenanceWindow._meta.get_field(name).get_default())
+                setattr(window, name, _NOTHING[name])
         problems |= _time_problems(window)
     if not (window.all_targets or window.tags or window.targets):
         problems.setdefault("targets", "name what it is for: all, tags, or single things")
@@ -276,9 +277,8 @@ def _cleaned(name: str, value: Any) -> Any:
         if name == "timezone" and not is_zone(text or "UTC"):
             raise ValueError(f'"{text}" is not an IANA time zone such as Europe/Berlin')
         return text or ("UTC" if name == "timezone" else "")
-    if name == "kind":
-        if value not in MaintenanceWindow.Kind.values:
-            raise ValueError(f"must be one of {', '.join(MaintenanceWindow.Kind.values)}")
+    if name == "kind" and value not in MaintenanceWindow.Kind.values:
+        raise ValueError(f"must be one of {', '.join(MaintenanceWindow.Kind.values)}")
     if name == "weekdays":
         return sorted({_weekday(day) for day in value or ()})
     if name == "start_time" and isinstance(value, str):

@@ -58,7 +58,7 @@ def _late_endpoints(now: datetime) -> Iterator[tuple[int, datetime]]:
         allowed = min(MOST_LATE_S, max(LEAST_LATE_S, interval_s / 2))
         if lease_until is not None:  # it is being checked
             allowed += timeout_s
-        if due + timedelta(seconds=allowed) < now:
+        if due is not None and due + timedelta(seconds=allowed) < now:
             yield num, due
 
 
