@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -23,7 +23,7 @@ BATCH = 500
 BUDGET_S = 0.05  # a write transaction on SQLite keeps everybody else waiting
 GIVE_UP_AFTER = 3
 
-CHUNK = 100  # facts that a reader of many gets at once
+CHUNK = 100  # facts that a reader of many gets at once, at most; fewer where they cost more than the budget
 
 Handler = Callable[[Event], None]
 ManyHandler = Callable[[Sequence[Event]], None]
@@ -44,6 +44,8 @@ class Reader:
 
 
 readers: Registry[Reader] = Registry("reader")
+#: Facts that fit into the budget, by reader, as far as this process has learned it.
+_sizes: defaultdict[str, int] = defaultdict(lambda: 20)
 
 
 def reader(name: str, *patterns: str, many: ManyHandler | None = None) -> Callable[[Handler], Handler]:
@@ -74,23 +76,21 @@ def read_once(one: Reader) -> int:
     with transaction.atomic():
         cursor = ReaderCursor.objects.select_for_update().get(name=one.name)
         start, began = cursor.seq, time.monotonic()
-        facts = Event.objects.filter(seq__gt=cursor.seq, seq__lte=newest).order_by("seq")[:BATCH]
-        for chunk in _chunks(one, list(facts)):
+        facts = list(Event.objects.filter(seq__gt=cursor.seq, seq__lte=newest).order_by("seq")[:BATCH])
+        while facts and not failed and time.monotonic() - began < BUDGET_S:
+            size = _sizes[one.name] if one.handle_many else 1
+            chunk, facts = facts[:size], facts[size:]
+            handed = time.monotonic()
             failed = _hand_over(one, chunk, cursor)
-            if failed or time.monotonic() - began > BUDGET_S:
-                break
+            if len(chunk) == size > 1:
+                took = max(time.monotonic() - handed, 0.001)
+                _sizes[one.name] = min(CHUNK, max(5, int(size * BUDGET_S / took)))
         passed = cursor.seq - start
         if passed:
             cursor.save(update_fields=["seq", "updated_at"])
     if failed:
         return passed + _note_failure(one, *failed)
     return passed
-
-
-def _chunks(one: Reader, facts: list[Event]) -> Iterator[list[Event]]:
-    size = CHUNK if one.handle_many else 1
-    for start in range(0, len(facts), size):
-        yield facts[start : start + size]
 
 
 def _hand_over(one: Reader, chunk: list[Event], cursor: ReaderCursor) -> tuple[Event, Exception] | None:
