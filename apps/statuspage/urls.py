@@ -4,8 +4,8 @@ from django.urls import re_path
 
 from apps.statuspage.api import public
 
-#: A page's name; none of the words that are paths themselves.
-SLUG = r"(?P<slug>(?!(?:events|subscribe|confirm|unsubscribe|history|logo)(?:/|$))[a-z0-9-]{1,63})"
+#: A page's name; `events` is a path of another app. The other words below /status/ come first.
+SLUG = r"(?P<slug>(?!events/?$)[a-z0-9-]+)"
 
 urlpatterns = [
     re_path(r"^status/?$", public.PageView.as_view(), name="status-page"),

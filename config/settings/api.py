@@ -49,5 +49,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "CheckStatusEnum": "apps.monitors.states.endpoints.CHECKED",
         "EndpointStatusEnum": "apps.monitors.states.endpoints.STATUSES",
         "HeartbeatStatusEnum": "apps.monitors.states.heartbeats.STATUSES",
+        "StatusComponentSourceEnum": "apps.statuspage.states.Source",
+        "StatusNoticeKindEnum": "apps.statuspage.states.NoticeKind",
+        "StatusNoticeStateEnum": "apps.statuspage.states.NoticeState",
+        "StatusNoticeSeverityEnum": "apps.statuspage.states.Severity",
+        "StatusSubscriberStateEnum": "apps.statuspage.states.SubscriberState",
     },
 }
