@@ -14,7 +14,7 @@ import pytest
 
 from apps.core.net import LocalError, datagrams
 from apps.core.net.resolve import Address
-from apps.monitors.checks import CheckOutcome, run_check
+from apps.monitors.checks import CheckOutcome, postgresql, run_check
 from apps.monitors.checks.assertions import parse_status
 from apps.monitors.checks.icmp import judge
 from tests.factories.monitors import make_config
@@ -499,6 +499,27 @@ def test_database_query_is_read_only_and_its_value_compared(kind: str, serve: An
     assert missing.status == "down" and "exist" in missing.error
     assert stranger.status == "down" and "watch" in stranger.error and "wrong" not in stranger.error
     assert any("READ ONLY" in query for query in engine.queries)
+
+
+def test_postgresql_that_hangs_in_the_query_is_given_up_on_time() -> None:
+    done = threading.Event()
+
+    class Slow(dict[str, str]):
+        def __contains__(self, query: object) -> bool:
+            done.wait(60)
+            return False
+
+    async def check() -> CheckOutcome:
+        config = make_config(endpoint_type="postgresql", target=f"127.0.0.1:{engine.port}", timeout_s=0.3, options=USER)
+        outcome = await run_check(config)
+        assert postgresql._winding_up  # the library's own way to give up takes longer; nobody waits for it
+        done.set()
+        return outcome
+
+    with postgresql_server() as engine:
+        engine.values = Slow()
+        outcome = asyncio.run(check())
+    assert outcome.is_timeout and "within 0.3 s" in outcome.error
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql", "redis"])

@@ -189,7 +189,9 @@ def mail_server(
         connection.sendall(f"{'220' if protocol == 'smtp' else '* OK'} {greeting}\r\n".encode())
         encrypted = implicit
         while line := lines.readline():
-            words = line.decode().split()
+            words = line.decode("latin-1").split() or [""]
+            if protocol == "imap" and len(words) < 2:
+                return
             tag, command = ("", words[0]) if protocol == "smtp" else (words[0], words[1])
             if command == "STARTTLS" and context is not None and not encrypted:
                 connection.sendall(b"220 go ahead\r\n" if protocol == "smtp" else f"{tag} OK go ahead\r\n".encode())

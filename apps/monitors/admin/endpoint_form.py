@@ -83,7 +83,8 @@ def option_field(one: Option) -> forms.Field:
 def _option_fields() -> tuple[dict[str, forms.Field], list[str], list[str]]:
     """Return the fields of all types' options, the names of the usual and of the rare ones."""
     fields: dict[str, forms.Field] = {}
-    usual, rare = [], []
+    usual: list[str] = []
+    rare: list[str] = []
     for kind, _ in ordered_types():
         for one in check_types[kind].fields:
             field = option_field(one)

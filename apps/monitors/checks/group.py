@@ -38,7 +38,7 @@ class GroupCheck(CheckType):
 
     async def run(self, config: CheckConfig) -> CheckOutcome:
         """Look at the members."""
-        return await in_thread(self.evaluate, config)  # type: ignore[no-any-return]
+        return await in_thread(self.evaluate, config)
 
     def evaluate(self, config: CheckConfig) -> CheckOutcome:
         """Look at the members, from a thread."""

@@ -49,7 +49,7 @@ def create_endpoint(*, actor: Principal, values: Mapping[str, Any], push_token: 
         endpoint = Endpoint(num=leases.next_value("endpoints"), **columns_of(clean))
         token = _give_token(endpoint, push_token)
         endpoint.save(force_insert=True)
-        endpoint.members.set(members)
+        endpoint.members.set(Endpoint.objects.filter(pk__in=members))
         now = timezone.now()
         EndpointState.objects.create(
             endpoint=endpoint,
@@ -105,7 +105,7 @@ def update_endpoint(
             endpoint.revision += 1
             endpoint.save()
             if changed & {"endpoint_type", "options"}:
-                endpoint.members.set(members)
+                endpoint.members.set(Endpoint.objects.filter(pk__in=members))
             if "tags" in changed:
                 endpoint.tags.set(_tags(clean["tags"]))
             if changed & {"endpoint_type", "target"}:
@@ -274,7 +274,7 @@ def columns_of(clean: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values as the audit trail may keep them."""
-    shown = {name: MASK if name in _SECRET and value else value for name, value in values.items()}
+    shown: dict[str, Any] = {name: MASK if name in _SECRET and value else value for name, value in values.items()}
     kind = check_types.get(shown["endpoint_type"])
     shown["options"] = masked_options(kind.fields, shown["options"]) if kind else {}
     return shown

@@ -145,6 +145,9 @@ class CertificateSerializer(serializers.Serializer[Any]):
     error = serializers.CharField(help_text="the problem in plain words")
 
 
+_CERTIFICATE = tuple(CertificateSerializer().get_fields())
+
+
 class RecentSerializer(serializers.Serializer[Any]):
     """One of the last results."""
 
@@ -363,7 +366,7 @@ def shown_trial(run: CheckRun, *, is_saved: bool) -> dict[str, Any]:
     return {
         **shown_run(run),
         "endpoint_id": str(run.config.endpoint_id) if is_saved else None,
-        "certificate": facts and {name: facts[name] for name in CertificateSerializer().fields if name in facts},
+        "certificate": facts and {name: facts[name] for name in _CERTIFICATE if name in facts},
     }
 
 
