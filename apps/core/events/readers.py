@@ -23,7 +23,7 @@ BATCH = 500
 BUDGET_S = 0.05  # a write transaction on SQLite keeps everybody else waiting
 GIVE_UP_AFTER = 3
 
-CHUNK = 100  # facts that a reader of many gets at once, at most; fewer where they cost more than the budget
+LEAST_CHUNK, CHUNK = 50, 100  # facts that a reader of many gets at once; fewer cost more than they spare
 
 Handler = Callable[[Event], None]
 ManyHandler = Callable[[Sequence[Event]], None]
@@ -45,7 +45,7 @@ class Reader:
 
 readers: Registry[Reader] = Registry("reader")
 #: Facts that fit into the budget, by reader, as far as this process has learned it.
-_sizes: defaultdict[str, int] = defaultdict(lambda: 20)
+_sizes: defaultdict[str, int] = defaultdict(lambda: LEAST_CHUNK)
 
 
 def reader(name: str, *patterns: str, many: ManyHandler | None = None) -> Callable[[Handler], Handler]:
@@ -76,7 +76,8 @@ def read_once(one: Reader) -> int:
     with transaction.atomic():
         cursor = ReaderCursor.objects.select_for_update().get(name=one.name)
         start, began = cursor.seq, time.monotonic()
-        facts = list(Event.objects.filter(seq__gt=cursor.seq, seq__lte=newest).order_by("seq")[:BATCH])
+        page = min(BATCH, 2 * _sizes[one.name]) if one.handle_many else BATCH  # what is not handed over is read again
+        facts = list(Event.objects.filter(seq__gt=cursor.seq, seq__lte=newest).order_by("seq")[:page])
         while facts and not failed:
             size = _sizes[one.name] if one.handle_many else 1
             chunk, facts = facts[:size], facts[size:]
@@ -84,7 +85,7 @@ def read_once(one: Reader) -> int:
             failed = _hand_over(one, chunk, cursor)
             if len(chunk) == size > 1:
                 took = max(time.monotonic() - handed, 0.001)
-                _sizes[one.name] = min(CHUNK, max(5, int(size * BUDGET_S / took)))
+                _sizes[one.name] = min(CHUNK, max(LEAST_CHUNK, int(size * BUDGET_S / took)))
             if time.monotonic() - began > BUDGET_S:  # behind the first at the earliest, however slow the machine is
                 break
         passed = cursor.seq - start
