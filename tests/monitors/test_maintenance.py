@@ -23,7 +23,7 @@ from apps.monitors.services.maintenance_windows import (
     update_window,
 )
 from tests.factories.accounts import client_as, make_user
-from tests.factories.heartbeats import make_heartbeat
+from tests.factories.heartbeats import make_heartbeat, ping
 from tests.factories.maintenance import make_window
 from tests.factories.monitors import facts, make_endpoint, record
 from tests.support.console import console_of
@@ -185,6 +185,20 @@ def test_job_that_misses_in_a_window_is_recorded_but_its_uptime_is_not_touched()
     assert (bars[excused.num][-1].status, bars[excused.num][-1].maintenance) == ("maintenance", 1)
     assert (bars[blamed.num][-1].status, bars[blamed.num][-1].uptime_percent) == ("down", 0)
     assert HeartbeatDay.objects.get(num=excused.num).maintenance == 1
+
+
+def test_runs_that_a_ping_finds_missing_are_excused_as_well() -> None:
+    make_window(starts_at=timezone.now() - timedelta(hours=1))
+    heartbeat = make_heartbeat(interval_seconds=60, grace_seconds=30)
+    now = timezone.now()
+    ping(heartbeat, at=now - timedelta(minutes=10))
+    for _ in range(3):
+        expire_due(now=now - timedelta(minutes=8))
+    ping(heartbeat, at=now)
+    bar = daily_bars("heartbeat", [heartbeat.num], days=2)[heartbeat.num]
+    assert sum(day.down for day in bar) == 0
+    assert sum(day.maintenance for day in bar) >= 8
+    assert sum(day.up for day in bar) == 2
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------

@@ -264,7 +264,8 @@ class EndpointAdmin(ConsoleAdmin):
     def answered(self, row: Endpoint) -> SafeString:
         """Show the last response time, and how the last ones went; they come along with the state."""
         line = sparkline([ms for _, ms in series.recent(row.state.recent)], f"Response times of {row.name}")
-        return format_html("{}<span data-latency>{}</span>", line, latency(row.state.last_response_time_ms))
+        shown = latency(row.state.last_response_time_ms)
+        return format_html('<span class="wk-with-spark">{}<span data-latency>{}</span></span>', line, shown)
 
     @column("Last check", order="state__last_check_at", css="tight quiet")
     def checked(self, row: Endpoint) -> Any:

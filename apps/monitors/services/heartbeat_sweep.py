@@ -16,10 +16,11 @@ from apps.core.models import Condition, Lease
 from apps.core.watchdog import AWAY, DEAF_AFTER_S, LISTENING
 from apps.monitors import bulk
 from apps.monitors.connectivity import BLIND
-from apps.monitors.models.heartbeats import Heartbeat, HeartbeatDay, HeartbeatState
+from apps.monitors.models.heartbeats import Heartbeat, HeartbeatState
 from apps.monitors.selectors.heartbeats import schedule_of
 from apps.monitors.services.beat import Beat
-from apps.monitors.services.maintenance import is_any_open, is_under_maintenance
+from apps.monitors.services.heartbeat_days import count_days, excuse_missed, fault_of
+from apps.monitors.services.maintenance import is_any_open
 from apps.monitors.services.pings import read_beats, write_beats
 from apps.monitors.states.heartbeats import DOWN, LATE, STARTED, UNKNOWN, UP
 
@@ -116,7 +117,7 @@ def excuse_deadlines(*, since: datetime, now: datetime) -> int:
                 times = (state.deadline, state.run_deadline)
                 state.wake_at = min(moment for moment in times if moment is not None)
             HeartbeatState.objects.bulk_update(states, ["deadline", "wake_at"])
-            _count_days("unknown", now, [(jobs[state.pk].num, 1) for state in states])
+            count_days("unknown", now, [(jobs[state.pk].num, 1) for state in states])
         done += len(states)
     return done
 
@@ -150,18 +151,18 @@ def _become_late(now: datetime) -> int:
 
 def _expire(now: datetime) -> int:
     began = time.monotonic()
-    excused = is_any_open(now)  # reads the windows before the transaction
+    is_any_open(now)  # reads the windows before the transaction
     with transaction.atomic():
         due = HeartbeatState.objects.filter(wake_at__lte=now).order_by("wake_at")
         if connection.features.has_select_for_update_skip_locked:
             due = due.select_for_update(skip_locked=True)
         ids = list(due.values_list("heartbeat_id", flat=True)[:BATCH])
         beats = read_beats("h.id", ids)
-        tags = _tags(beats) if excused else {}
         done = 0
         for start in range(0, len(beats), PART):
             part = beats[start : start + PART]
-            sound, missed = [], []
+            sound: list[Beat] = []
+            missed: list[tuple[Beat, int]] = []
             for beat in part:
                 before = beat.day, beat.day_missed
                 try:
@@ -172,12 +173,11 @@ def _expire(now: datetime) -> int:
                     continue
                 sound.append(beat)
                 count = beat.day_missed - (before[1] if beat.day == before[0] else 0)
-                if count > 0 and excused and is_under_maintenance("heartbeat", beat.id, tags.get(beat.id, ()), now):
-                    beat.day_missed -= count  # it stays on record as missed, but not in the uptime
-                    missed.append((beat.num, count))
+                if count > 0:
+                    missed.append((beat, count))
+            excuse_missed(missed, at=now)
             write_beats(sound)
             HeartbeatState.objects.filter(pk__in=[beat.id for beat in sound]).exclude(fault="").update(fault="")
-            _count_days("maintenance", now, missed)
             done += len(part)
             if time.monotonic() - began > BUDGET_S[connection.vendor]:
                 break
@@ -192,29 +192,7 @@ def _recover(beat: Beat, now: datetime) -> None:
 
 
 def _set_aside(beat: Beat, error: Exception, now: datetime) -> None:
-    sentence = f"Its schedule can't be worked out ({beat.schedule.words()}): {error or type(error).__name__}."[:300]
     log.error("heartbeat %s can't be evaluated: %s", beat.num, error)
     rows = HeartbeatState.objects.filter(pk=beat.id)
     rows.exclude(status=UNKNOWN).update(status=UNKNOWN, since=now)
-    rows.update(wake_at=now + FAULT_RETRY, fault=sentence)
-
-
-def _tags(beats: list[Beat]) -> dict[object, list[str]]:
-    links = Heartbeat.tags.through.objects.filter(heartbeat_id__in=[beat.id for beat in beats])
-    names: dict[object, list[str]] = {}
-    for pk, name in links.values_list("heartbeat_id", "tag__name"):
-        names.setdefault(pk, []).append(name)
-    return names
-
-
-def _count_days(column: str, now: datetime, counts: list[tuple[int, int]]) -> None:
-    """Add to a column of today's figures."""
-    if not counts:
-        return
-    table, day = HeartbeatDay._meta.db_table, int(now.timestamp() // 86400)
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {table} (num, day, ok, failed, missed, {column}) VALUES (%s, %s, 0, 0, 0, %s) "
-            f"ON CONFLICT (num, day) DO UPDATE SET {column} = {table}.{column} + excluded.{column}",
-            [(num, day, count) for num, count in counts],
-        )
+    rows.update(wake_at=now + FAULT_RETRY, fault=fault_of(beat, error))

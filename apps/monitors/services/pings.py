@@ -5,10 +5,11 @@ inside the transaction, so a deleted heartbeat answers 404 at once. What is writ
 (always), its line in the log and its run (thinned where a heartbeat is flooded), and a fact where it changed something.
 """
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -27,7 +28,13 @@ from apps.monitors import bulk
 from apps.monitors.models.heartbeats import Heartbeat, HeartbeatDay, HeartbeatState, Ping, Run, of_ms, to_ms
 from apps.monitors.schedules import Schedule
 from apps.monitors.services.beat import Beat, OpenRun
+from apps.monitors.services.ping_rules import AS_REPORTED, Rules, read_rules, write_rules
+from apps.monitors.services.slug_pings import NOTHING, Found, SlugAddress, find_slugs
+from apps.monitors.services.heartbeat_days import excuse_missed, fault_of
+from apps.monitors.states import heartbeats as states
 from apps.monitors.states.heartbeats import RUNNING
+
+log = logging.getLogger(__name__)
 
 BATCH_MOST = 512
 #: Bytes of a ping's body that are kept; announced in the header Ping-Body-Limit.
@@ -55,6 +62,8 @@ class PingRequest:
         exit_code: as given in the path; 1 for /fail; None for a plain success, a start and a log line.
         at: time of arrival.
         body: at most `PING_BODY_LIMIT` bytes.
+        source: who of several that report to one heartbeat.
+        slug: the address where it is not the uuid; `uuid` is `NOWHERE` then until it is looked up.
     """
 
     uuid: UUID
@@ -66,17 +75,27 @@ class PingRequest:
     user_agent: str = ""
     rid: UUID | None = None
     body: bytes = b""
+    source: str = ""
+    slug: SlugAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What becomes of a ping: 200 accepted and on disk, 404 unknown, 429 too many unknown ones from this address."""
+    """What becomes of a ping.
+
+    Args:
+        status: 200 accepted and on disk, 201 and its heartbeat was added, 404 unknown, 409 for what `detail` says, 429
+            too many unknown ones from this address.
+    """
 
     status: int
     retry_after_s: int = 0
+    detail: str = ""
 
 
-ACCEPTED, UNKNOWN = Answer(200), Answer(404)
+ACCEPTED, ADDED, UNKNOWN = Answer(200), Answer(201), Answer(404)
+#: No heartbeat has this address.
+NOWHERE = UUID(int=0)
 
 _TIMES = ("since", "last_ping_at", "next_due_at", "deadline", "run_deadline", "wake_at", "last_start_at",
           "down_since", "missed_until")  # fmt: skip
@@ -86,7 +105,7 @@ _PLAIN = (
 )  # fmt: skip
 _CONFIG_COLUMNS = (
     "uuid", "id", "num", "name", "interval_seconds", "cron", "timezone", "grace_seconds", "early_seconds",
-    "max_runtime_seconds", "resume_on_ping", "revision",
+    "max_runtime_seconds", "resume_on_ping", "has_rules", "revision",
 )  # fmt: skip
 # What a plain success changes, and what it leaves alone: most pings write the first group only.
 _USUAL = ("last_ping_at", "next_due_at", "deadline", "wake_at", "ping_count", "log_minute", "log_count", "day_ok")
@@ -103,34 +122,52 @@ def accept_pings(batch: Sequence[PingRequest]) -> list[Answer]:
     Returns:
         One answer a ping, in order.
 
-    Emits: heartbeat.failed, heartbeat.recovered, heartbeat.resumed; live heartbeat.pinged.
+    Emits: heartbeat.failed, heartbeat.recovered, heartbeat.resumed, heartbeat.created; live heartbeat.pinged.
     """
     assert len(batch) <= BATCH_MOST
     unknown: list[int] = []
     with transaction.atomic():
+        found = _look_up(batch) if any([ping.slug for ping in batch]) else {}
         keys = bulk.all_to_database([ping.uuid for ping in batch])
         by_key = {beat.uuid: beat for beat in read_beats("h.uuid", set(keys))}
         answers = [ACCEPTED] * len(batch)
         logged: list[tuple[object, ...]] = []
         last: dict[int, tuple[Beat, PingRequest, datetime]] = {}
+        faults: dict[int, tuple[Beat, Exception]] = {}
+        missed: list[tuple[Beat, int]] = []
         may_log = disk.telemetry_allowed()  # the state is kept when the disk is full; its log is not
         for index, ping in enumerate(batch):
             beat = by_key.get(keys[index])
             if beat is None:
-                answers[index] = UNKNOWN
-                unknown.append(index)
+                problem = found[ping.slug].problem if ping.slug in found else ""
+                answers[index] = Answer(409, detail=problem) if problem else UNKNOWN
+                if not problem:
+                    unknown.append(index)
                 continue
             at = ping.at or datetime.now(UTC)
+            if ping.slug is not None and found[ping.slug].is_new:
+                answers[index] = ADDED
             n = beat.count(at)
+            why = ""
+            if beat.rules is not None and ping.kind == Ping.SUCCESS:
+                ping, why = _judged(beat.rules, ping)
             is_logged = may_log and beat.takes_log(at, settings.PING_LOG_PER_MINUTE)
-            _apply(beat, ping, at, n, is_logged)
+            before = beat.day_missed
+            try:
+                _apply(beat, ping, at, n, is_logged, why)
+            except Exception as error:  # a schedule that can't be worked out costs no other job its ping
+                faults[beat.num] = (beat, error)
+            if beat.day_missed > before:
+                missed.append((beat, beat.day_missed - before))
             if is_logged:
                 logged.append(_log_row(beat, ping, at, n))
                 last[beat.num] = (beat, ping, at)
         touched = list(by_key.values())
         if touched:
             bulk.insert_rows(Ping, _PING_COLUMNS, logged)
+            excuse_missed(missed, at=datetime.now(UTC))
             write_beats(touched)
+            _set_aside(faults.values())
             if last:
                 transaction.on_commit(lambda: _tell(last.values()))
     if unknown:
@@ -138,15 +175,45 @@ def accept_pings(batch: Sequence[PingRequest]) -> list[Answer]:
     return answers
 
 
-def _apply(beat: Beat, ping: PingRequest, at: datetime, n: int, is_logged: bool) -> None:
+def _set_aside(faults: Iterable[tuple[Beat, Exception]]) -> None:
+    """Show jobs whose times can't be worked out as unknown; the sweep looks at them again within a minute."""
+    now = datetime.now(UTC)
+    for beat, error in faults:
+        log.error("heartbeat %s can't be evaluated: %s", beat.num, error)
+        rows = HeartbeatState.objects.filter(pk=beat.id)
+        rows.exclude(status=states.UNKNOWN).update(status=states.UNKNOWN, since=now)
+        rows.update(wake_at=now + timedelta(minutes=1), fault=fault_of(beat, error))
+
+
+def _look_up(batch: Sequence[PingRequest]) -> Mapping[SlugAddress | None, Found]:
+    """Find the heartbeats of pings that come by key and slug."""
+    found = find_slugs({ping.slug for ping in batch if ping.slug is not None})
+    for ping in batch:
+        if ping.slug is not None:
+            ping.uuid = found.get(ping.slug, NOTHING).uuid or NOWHERE
+    return {**found}
+
+
+def _judged(rules: Rules, ping: PingRequest) -> tuple[PingRequest, str]:
+    """Return a success as what its body says it is, and for a failure why."""
+    verdict = rules.judge(ping.body.decode("utf-8", "replace"))
+    if verdict is AS_REPORTED:
+        return ping, ""
+    return replace(ping, kind=verdict.kind, exit_code=1 if verdict.kind == Ping.FAIL else None), verdict.why
+
+
+def _apply(beat: Beat, ping: PingRequest, at: datetime, n: int, is_logged: bool, why: str) -> None:
     if ping.kind == Ping.LOG or beat.is_deaf():
         return
     if ping.kind == Ping.START:
         beat.start(at, n, ping.rid)
     elif ping.kind == Ping.FAIL:
-        beat.fail(at, n, ping.rid, 1 if ping.exit_code is None else ping.exit_code, is_logged)
-    else:
+        code = 1 if ping.exit_code is None else ping.exit_code
+        beat.fail(at, n, ping.rid, code, is_logged, source=ping.source, why=why)
+    elif beat.rules is None:
         beat.succeed(at, n, ping.rid, ping.exit_code, is_logged)
+    else:
+        beat.succeed_as(ping.source, at, n, ping.rid, ping.exit_code, is_logged)
 
 
 def _log_row(beat: Beat, ping: PingRequest, at: datetime, n: int) -> tuple[object, ...]:
@@ -210,6 +277,11 @@ def read_beats(column: str, values: Iterable[object]) -> list[Beat]:
         # A change of the configuration was committed while this waited for the lock: the state is the new one, the
         # configuration was read before. The locks are held now, so the second look finds both.
     _read_open_runs([beat for beat in beats if beat.open_runs])
+    ruled = [beat for beat in beats if beat.rules is not None]
+    if ruled:
+        rules = read_rules([beat.id for beat in ruled])
+        for beat in ruled:
+            beat.rules = rules[beat.id]
     return beats
 
 
@@ -226,10 +298,11 @@ def _select(column: str, count: int) -> str:
 
 
 _schedule = lru_cache(4096)(Schedule)
+NO_RULES = Rules()
 
 
 def _beat(row: Sequence[Any]) -> Beat:
-    uuid, key, num, name, interval, cron, zone, grace, early, limit, resumes, revision, *state = row
+    uuid, key, num, name, interval, cron, zone, grace, early, limit, resumes, has_rules, revision, *state = row
     (since, last_ping_at, next_due_at, deadline, run_deadline, wake_at, last_start_at, down_since,
      missed_until) = map(bulk.time_from_database, state[: len(_TIMES)])  # fmt: skip
     (config_revision, status, open_runs, last_duration_ms, ping_count, last_exit_code, alerting,
@@ -242,6 +315,8 @@ def _beat(row: Sequence[Any]) -> Beat:
         missed_until, consecutive_failures, *counts,
     )  # fmt: skip
     beat.as_read = _rare_values(beat)
+    if has_rules:
+        beat.rules = NO_RULES  # read_beats puts the real ones here
     return beat
 
 
@@ -272,6 +347,9 @@ def write_beats(beats: Sequence[Beat]) -> None:
     _write_runs(beats)
     _write_days([(beat.num, *day) for beat in beats for day in beat.days])
     _emit_facts([beat for beat in beats if beat.facts])
+    changed = [(beat.id, beat.rules) for beat in beats if beat.rules is not None and beat.rules.is_changed]
+    if changed:
+        write_rules(changed)
 
 
 def _write_runs(beats: Sequence[Beat]) -> None:
