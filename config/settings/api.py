@@ -46,6 +46,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     # Things that all have a `status`, each its own.
     "ENUM_NAME_OVERRIDES": {
         "AlertStatusEnum": "apps.alerts.models.Alert.Status",
+        "CertificateSourceEnum": "apps.monitors.states.certificates.SOURCES",
+        "CertificateStatusEnum": "apps.monitors.states.certificates.STATUSES",
         "CheckStatusEnum": "apps.monitors.states.endpoints.CHECKED",
         "EndpointStatusEnum": "apps.monitors.states.endpoints.STATUSES",
         "HeartbeatStatusEnum": "apps.monitors.states.heartbeats.STATUSES",

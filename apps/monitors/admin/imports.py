@@ -16,6 +16,7 @@ from apps.core.admin.pages import page, render
 from apps.core.errors import DomainError, Invalid
 from apps.core.registries import subjects
 from apps.monitors.importers import SourceFile, importers
+from apps.monitors.importers.base import MAINTENANCE
 from apps.monitors.services.imports import (
     BYTES_MOST,
     EXISTS,
@@ -48,7 +49,11 @@ class ManyFilesField(forms.FileField):
 class ImportForm(ConsoleForm):
     """What to import."""
 
-    format = forms.ChoiceField(label="From", choices=lambda: [(name, one.label) for name, one in importers.items()])
+    format = forms.ChoiceField(
+        label="From",
+        initial="uptime_kuma",
+        choices=lambda: [(name, one.label) for name, one in importers.items()],
+    )
     uploads = ManyFilesField(
         required=False,
         label="Files",
@@ -154,7 +159,7 @@ def _shown(request: HttpRequest, report: ImportReport, packed: str) -> HttpRespo
 
 
 def _row(item: ImportItem, dry_run: bool) -> dict[str, Any]:
-    subject = subjects.get(item.kind)
+    subject = subjects.get("maintenance" if item.kind == MAINTENANCE else item.kind)
     words = {NEW: "Will be made" if dry_run else "Made", EXISTS: "There already", IMPOSSIBLE: "Can't be made"}
     tones = {NEW: "info" if dry_run else "ok", EXISTS: "none", IMPOSSIBLE: "warn"}
     return {

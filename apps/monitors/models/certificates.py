@@ -8,7 +8,7 @@ from django.utils import timezone
 from apps.core.models import EditableModel, Tag
 from apps.monitors.models.endpoints import Endpoint, default_warn_days
 from apps.monitors.querysets.certificates import CertificateQuerySet
-from apps.monitors.states.certificates import UNKNOWN
+from apps.monitors.states import certificates as states
 
 INTERVAL_S = 6 * 3600
 
@@ -20,8 +20,7 @@ class CertificateMonitor(EditableModel):
     edits them.
     """
 
-    STANDALONE, ENDPOINT = "standalone", "endpoint"
-    SOURCES = (STANDALONE, ENDPOINT)
+    STANDALONE, ENDPOINT, SOURCES = states.STANDALONE, states.ENDPOINT, states.SOURCES
     PLAIN, SMTP, IMAP = "none", "smtp", "imap"
     STARTTLS = (PLAIN, SMTP, IMAP)
 
@@ -79,7 +78,7 @@ class CertificateMonitorState(models.Model):
 
     certificate = models.OneToOneField(CertificateMonitor, models.CASCADE, primary_key=True, related_name="state")
     num = models.PositiveIntegerField(unique=True, editable=False)
-    status = models.CharField(max_length=16, default=UNKNOWN)
+    status = models.CharField(max_length=16, default=states.UNKNOWN)
     since = models.DateTimeField(default=timezone.now)
     told = models.CharField(max_length=32, blank=True)
     fingerprint = models.CharField(max_length=64, blank=True)
