@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from apps.alerts.api.serializers.thresholds import DurationField
 from apps.alerts.ladders import channel_states, policies, warnings_of
-from apps.alerts.models import Alert, EscalationPolicy
+from apps.alerts.models import EscalationPolicy
 from apps.core.runtime_settings import parse_duration
 
 
@@ -98,7 +98,7 @@ class LadderStepSerializer(serializers.Serializer[Any]):
     number = serializers.IntegerField()
     round = serializers.IntegerField(help_text="Counts how often the ladder began anew.")
     repetition = serializers.IntegerField()
-    state = serializers.ChoiceField(["planned", "waiting", "told", "suppressed", "cancelled"])
+    state = serializers.CharField(help_text="planned, waiting, told, suppressed or cancelled.")
     reason = serializers.CharField()
     due_at = serializers.DateTimeField(allow_null=True)
     at = serializers.DateTimeField(allow_null=True)
@@ -120,13 +120,13 @@ class LadderSerializer(serializers.Serializer[Any]):
     """How far an alert's escalation has come."""
 
     alert_id = serializers.UUIDField()
-    status = serializers.ChoiceField(Alert.Status.choices)
+    status = serializers.CharField(help_text="Of the alert: active, acknowledged or resolved.")
     acknowledged_by = serializers.CharField()
     acknowledged_at = serializers.DateTimeField(allow_null=True)
     acknowledged_until = serializers.DateTimeField(allow_null=True)
     policy_id = serializers.UUIDField(allow_null=True)
     policy = serializers.CharField(allow_null=True)
-    state = serializers.ChoiceField(["none", "running", "ended"])
+    state = serializers.CharField(help_text="none, running or ended.")
     reason = serializers.CharField()
     steps = LadderStepSerializer(many=True)
     reminder = ReminderSerializer(allow_null=True)

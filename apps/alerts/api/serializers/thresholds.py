@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.alerts.models import Alert, Threshold
@@ -23,6 +24,7 @@ class ConfigSerializer(serializers.Serializer[Any]):
     disk = LimitsSerializer(required=False)
 
 
+@extend_schema_field({"oneOf": [{"type": "integer"}, {"type": "string", "example": "30m"}]})
 class DurationField(serializers.Field[Any, Any, Any, Any]):
     """Seconds, or a text such as "30m"."""
 

@@ -102,6 +102,8 @@ class RehearsalView(ApiView):
         """Run the rehearsal."""
         body = clean(RehearsalBody, request.data)
         actor = self.principal()
+        if body["kind"] not in PROPOSALS:
+            raise Invalid({"kind": f"must be one of {', '.join(PROPOSALS)}"})
         until = body.get("to") or timezone.now()
         report = rehearse(
             kind=body["kind"],
