@@ -17,8 +17,8 @@ from django.db import connection
 
 from apps.core.api.exceptions import render
 from apps.core.asgi.types import Receive, Scope, Send
-from apps.core.errors import DomainError, NotFound, TooLarge, TooMany, Unavailable
-from apps.monitors.ping_paths import parse
+from apps.core.errors import Conflict, DomainError, NotFound, TooLarge, TooMany, Unavailable
+from apps.monitors.ping_paths import parse, source_name
 from apps.monitors.services.pings import BATCH_MOST, PING_BODY_LIMIT, PING_BODY_MOST, Answer, PingRequest, accept_pings
 
 log = logging.getLogger(__name__)
@@ -53,11 +53,13 @@ class PingApplication:
         except DomainError as error:
             await _refuse(send, error)
             return
-        if answer.status == 200:
-            await send({"type": "http.response.start", "status": 200, "headers": list(_PLAIN)})
+        if answer.status in (200, 201):
+            await send({"type": "http.response.start", "status": answer.status, "headers": list(_PLAIN)})
             await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else b"OK"})
         elif answer.status == 404:
             await _refuse(send, NotFound("There is no such heartbeat."))
+        elif answer.status == 409:
+            await _refuse(send, Conflict(answer.detail, code="no_such_slug"))
         else:
             await _refuse(
                 send,
@@ -88,6 +90,8 @@ class PingApplication:
                 length = int(value) if value.isdigit() else -1
             elif name == b"transfer-encoding":
                 chunked = True
+            elif name == b"ping-source" and not ping.source:
+                ping.source = source_name(value.decode("latin-1"))
         facts = scope.get("state", {}).get("wk")
         ping.remote_addr = facts.address if facts else (scope.get("client") or ("",))[0]
         if length > PING_BODY_MOST:

@@ -44,7 +44,9 @@ class PingKeyAdmin(ConsoleAdmin):
         "delete": "ping_keys:delete",
     }
     list_title = "Ping keys"
-    intro = "One credential for many jobs, which name themselves in the address. A key can add heartbeats by their first ping."
+    intro = (
+        "One credential for many jobs, which name themselves in the address. A key can add heartbeats by their first ping."
+    )
     add_label = "Add ping key"
     empty: ClassVar = (
         "key",

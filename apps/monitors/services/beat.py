@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from apps.monitors.schedules import Schedule, duration_words
+from apps.monitors.services.ping_rules import Rules
 from apps.monitors.states.heartbeats import (
     DOWN,
     FAILURE,
@@ -113,6 +114,7 @@ class Beat:
     closed: list[OpenRun] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     days: list[tuple[int, int, int, int]] = field(default_factory=list)  # finished: day, ok, failed, missed
+    rules: Rules | None = None  # None for most
     as_read: tuple[Any, ...] = ()  # the columns that few pings change, to see whether they must be written
 
     @property
@@ -164,11 +166,12 @@ class Beat:
             self._end(self.runs[0], TIMEOUT)
         self.runs.append(OpenRun(self.num, at, n, rid, fresh=True))
         self.last_start_at = at
-        if not was_open or self.deadline is None or self.status in (DOWN, PAUSED, NEW):
+        is_idle = self.deadline is None or self.status in (DOWN, PAUSED, NEW)
+        if not self._expects_several() and (not was_open or is_idle) or self._waits_for_nothing():
             self._count_missed_until(at)
             self._expect_after(at)
         self._become(STARTED, at)
-        self._settle()
+        self.settle()
 
     def succeed(self, at: datetime, n: int, rid: UUID | None, exit_code: int | None, is_logged: bool) -> None:
         """A run ended well, or a job without start signals reported."""
@@ -184,22 +187,63 @@ class Beat:
             self.facts.append(Fact("heartbeat.recovered", {"downtime_s": round(max(0.0, downtime), 1)}, "info"))
             self.alerting, self.down_since = False, None
         self._become(UP, at)
-        self._settle()
+        self.settle()
 
-    def fail(self, at: datetime, n: int, rid: UUID | None, exit_code: int, is_logged: bool) -> None:
-        """A run reported a failure: down at once, not after the grace."""
+    def succeed_as(
+        self, source: str, at: datetime, n: int, rid: UUID | None, exit_code: int | None, is_logged: bool
+    ) -> None:
+        """One of several sources reported a success; the run is complete when all that are expected have come."""
+        assert self.rules is not None
+        if not self._expects_several() or self._completes_run(source, at):
+            self.succeed(at, n, rid, exit_code, is_logged)
+            return
+        self.wake_up()
+        self._finish(SUCCESS, at, n, rid, exit_code, is_logged)
+        if self._waits_for_nothing():
+            self._expect_after(at)
+        if self.alerting:
+            self._become(DOWN, at)
+        elif self.runs:
+            self._become(STARTED, at)
+        elif self.status != LATE:
+            self._become(UP, at)
+        self.settle()
+
+    def fail(
+        self,
+        at: datetime,
+        n: int,
+        rid: UUID | None,
+        exit_code: int,
+        is_logged: bool,
+        *,
+        source: str = "",
+        why: str = "",
+    ) -> None:
+        """A run reported a failure: down at once, not after the grace.
+
+        Args:
+            source: who of several.
+            why: what made a failure of a reported success.
+        """
         self.wake_up()
         run = self._finish(FAILURE, at, n, rid, exit_code, is_logged)
-        self._count_missed_until(at)
-        self._expect_after(at, run)
+        if self._expects_several() and self.rules is not None:
+            self.rules.drop(source)
+        if not self._expects_several() or self._waits_for_nothing():
+            self._count_missed_until(at)
+            self._expect_after(at, run)
         self.last_exit_code = exit_code
         self.consecutive_failures += 1
         self.day_failed += 1
         if not self.alerting:
-            message = f"{self.name} reported a failure (exit code {exit_code}) at {moment(at)}."
+            who = f"{source} of {self.name}" if source and self._expects_several() else self.name
+            message = f"{who} reported a failure (exit code {exit_code}) at {moment(at)}."
+            if why:
+                message = f"{who} reported a success at {moment(at)}, but {why}."
             self._alarm("heartbeat.failed", {"exit_code": exit_code, "message": message}, at)
         self._become(DOWN, at)
-        self._settle()
+        self.settle()
 
     def _finish(
         self, result: str, at: datetime, n: int, rid: UUID | None, exit_code: int | None, is_logged: bool
@@ -233,7 +277,7 @@ class Beat:
             self._become(LATE, now)
         elif self.deadline is None and self.status == DOWN:
             self._count_missed_until(now, covers_last=False)
-        self._settle()
+        self.settle()
 
     def _expire_runs(self, now: datetime) -> None:
         limit = timedelta(seconds=self.max_runtime_seconds or ORPHAN_AFTER_S)
@@ -262,6 +306,10 @@ class Beat:
         last = f"last ping {moment(self.last_ping_at, near=due)}" if self.last_ping_at else "no ping yet"
         latest = f", at the latest {moment(self.deadline, near=due)}" if self.deadline and self.grace_seconds else ""
         message = f"{self.name} was expected at {moment(due)}{latest} ({how}); {last}."
+        if self._expects_several() and self.rules is not None:
+            message = f"{message[:-1]}; {self.rules.tally()}."
+            if not self.schedule.cron:
+                self.rules.clear()  # without slots, what came too early can't be told from what comes too late
         if self.runs:
             message = f"{message[:-1]}; the run that started at {moment(self.runs[0].at, near=due)} has not finished."
         for run in list(self.runs):
@@ -282,11 +330,46 @@ class Beat:
 
     # --- what both share -----------------------------------------------------------------------------------------
 
+    def _expects_several(self) -> bool:
+        return self.rules is not None and self.rules.expected > 0
+
+    def _waits_for_nothing(self) -> bool:
+        """Return whether no run is expected and none was missed: new, paused, or just woken."""
+        return self.deadline is None and self.missed_until is None
+
+    def _completes_run(self, source: str, at: datetime) -> bool:
+        """Count a success of `source` for the run that is collected; returns whether it completes that run.
+
+        By cron a run is collected from the early window before its slot to that before the next; who comes in between,
+        after the run was complete, counts for none.
+        """
+        assert self.rules is not None
+        self.rules.note(source, at)
+        if self.schedule.cron:
+            if self.next_due_at is None:
+                return False  # the first ping starts the clock; the coming slot is the first run to be collected
+            latest = at + timedelta(seconds=self.early_seconds)
+            if latest < self.next_due_at:
+                return False
+            slot = self.schedule.next_after(self.next_due_at)
+            if slot <= latest:  # nothing of that run comes any more
+                while slot <= latest:
+                    self.next_due_at, slot = slot, self.schedule.next_after(slot)
+                self.rules.clear()
+                if self.deadline is not None:
+                    self.deadline = self.next_due_at + timedelta(seconds=self.grace_seconds)
+        if not self.rules.add(source):
+            return False
+        self.rules.clear()
+        return True
+
     def expect_afresh(self, at: datetime) -> None:
         """Wait for the next run from now on (a resumed or newly configured heartbeat)."""
         self.missed_until = None
+        if self.rules is not None:
+            self.rules.clear()
         self._expect_after(at)
-        self._settle()
+        self.settle()
 
     def _expect_after(self, at: datetime, run: OpenRun | None = None) -> None:
         due = self.schedule.due_after(at, self.early_seconds)
@@ -322,7 +405,7 @@ class Beat:
             assert HEARTBEAT.allows(self.status, status), f"{self.status} -> {status}"
             self.status, self.since = status, at
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Derive what follows from the rest: open runs, the runs' deadline, and when to look again."""
         self.open_runs = len(self.runs)
         limit = timedelta(seconds=self.max_runtime_seconds or ORPHAN_AFTER_S)

@@ -27,7 +27,7 @@ GRACE_MOST_S = 366 * 86400
 TAGS_MOST = 32
 EXPECTED_MOST = 100
 KEYWORDS_MOST, KEYWORD_CHARS = 20, 200
-SLUG = re.compile(r"^[a-z0-9][a-z0-9_-]{0,99}$")
+SLUG = re.compile(r"^[a-z0-9][a-z0-9._-]{0,99}$")
 
 FIELDS = (
     "name", "description", "interval_seconds", "cron", "timezone", "grace_seconds", "early_seconds",
@@ -203,4 +203,4 @@ def _clean_slug(found: dict[str, Any], problems: dict[str, str]) -> None:
             problems["ping_key_id"] = "there is no such ping key"
         found["slug"] = found["slug"] or slug_of(found["name"])
     if found["slug"] and not SLUG.match(found["slug"]):
-        problems["slug"] = "give up to 100 of a-z, 0-9, - and _, a letter or digit first"
+        problems["slug"] = "give up to 100 of a-z, 0-9, point, - and _, a letter or digit first"

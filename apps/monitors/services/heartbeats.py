@@ -13,7 +13,7 @@ from apps.monitors.models.heartbeats import Heartbeat, HeartbeatState, Heartbeat
 from apps.monitors.services.heartbeat_creation import create_heartbeat, emit_change, set_tags, shown
 from apps.monitors.services.heartbeat_rules import SCHEDULE, cleaned_tags, merged
 from apps.monitors.services.pings import read_beats, write_beats
-from apps.monitors.states.heartbeats import HEARTBEAT, NEW, PAUSED, UP
+from apps.monitors.states.heartbeats import HEARTBEAT, LATE, NEW, PAUSED, UP
 
 __all__ = ["create_heartbeat", "delete_heartbeat", "pause_heartbeat", "resume_heartbeat", "update_heartbeat"]
 
@@ -179,4 +179,7 @@ def _expect(heartbeat_id: UUID, *, afresh: bool) -> None:
         beat.expect_afresh(now if afresh or beat.last_ping_at is None else beat.last_ping_at)
         if beat.deadline is not None and beat.deadline <= now:
             beat.expect_afresh(now)  # a shorter interval alone must not raise an alarm
+        if beat.status == LATE and beat.next_due_at is not None and beat.next_due_at > now:
+            beat.status, beat.since = UP, now  # a longer interval: it is not late any more
+            beat.settle()
     write_beats(beats)

@@ -28,9 +28,9 @@ from apps.monitors import bulk
 from apps.monitors.models.heartbeats import Heartbeat, HeartbeatDay, HeartbeatState, Ping, Run, of_ms, to_ms
 from apps.monitors.schedules import Schedule
 from apps.monitors.services.beat import Beat, OpenRun
+from apps.monitors.services.heartbeat_days import excuse_missed, fault_of
 from apps.monitors.services.ping_rules import AS_REPORTED, Rules, read_rules, write_rules
 from apps.monitors.services.slug_pings import NOTHING, Found, SlugAddress, find_slugs
-from apps.monitors.services.heartbeat_days import excuse_missed, fault_of
 from apps.monitors.states import heartbeats as states
 from apps.monitors.states.heartbeats import RUNNING
 
@@ -127,7 +127,7 @@ def accept_pings(batch: Sequence[PingRequest]) -> list[Answer]:
     assert len(batch) <= BATCH_MOST
     unknown: list[int] = []
     with transaction.atomic():
-        found = _look_up(batch) if any([ping.slug for ping in batch]) else {}
+        found = _look_up(batch) if any(ping.slug for ping in batch) else {}
         keys = bulk.all_to_database([ping.uuid for ping in batch])
         by_key = {beat.uuid: beat for beat in read_beats("h.uuid", set(keys))}
         answers = [ACCEPTED] * len(batch)

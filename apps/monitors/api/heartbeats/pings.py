@@ -13,8 +13,8 @@ from rest_framework.request import Request
 
 from apps.core import context
 from apps.core.api.views import ApiView
-from apps.core.errors import NotFound, TooLarge, TooMany
-from apps.monitors.ping_paths import parse
+from apps.core.errors import Conflict, NotFound, TooLarge, TooMany
+from apps.monitors.ping_paths import parse, source_name
 from apps.monitors.services.pings import PING_BODY_LIMIT, PING_BODY_MOST, accept_pings
 
 _UUID = OpenApiParameter(
@@ -23,6 +23,16 @@ _UUID = OpenApiParameter(
 _RID = OpenApiParameter(
     "rid", OpenApiTypes.UUID, OpenApiParameter.QUERY, description="Pairs the start and the end of overlapping runs."
 )
+_SOURCE = OpenApiParameter(
+    "source", OpenApiTypes.STR, OpenApiParameter.QUERY,
+    description="Who of several that report to one heartbeat; also as the header `Ping-Source`.",
+)  # fmt: skip
+_KEY = OpenApiParameter("key", OpenApiTypes.STR, OpenApiParameter.PATH, description="A ping key.")
+_SLUG = OpenApiParameter("slug", OpenApiTypes.STR, OpenApiParameter.PATH, description="The job's name below the key.")
+_CREATE = OpenApiParameter(
+    "create", OpenApiTypes.STR, OpenApiParameter.QUERY, enum=["1"],
+    description="The first ping of a slug adds its heartbeat, with the defaults of the key.",
+)  # fmt: skip
 _CODE = OpenApiParameter(
     "exit_code", str, OpenApiParameter.PATH,
     description="0 is success, 1..255 failure; also `fail` (as 1) and `log` (kept, changes no state).",
@@ -33,6 +43,11 @@ _ANSWERS = {
     404: OpenApiResponse(description="There is no such heartbeat."),
     413: OpenApiResponse(description="The body is over 1 MB."),
     429: OpenApiResponse(description="Too many pings to unknown addresses; known ones are never refused."),
+}
+_SLUG_ANSWERS = {
+    **_ANSWERS,
+    (201, "text/plain"): OpenApiResponse(OpenApiTypes.STR, description="`OK`: accepted, and the heartbeat was added."),
+    409: OpenApiResponse(description="Several heartbeats have this slug, or the key's limit is reached."),
 }
 _BODY = {"text/plain": OpenApiTypes.STR}
 
@@ -69,6 +84,8 @@ class _PingView(ApiView):
         ping.remote_addr = context.current().address or underlying.META.get("REMOTE_ADDR", "")
         ping.user_agent = underlying.headers.get("User-Agent", "")
         ping.body = underlying.body[:PING_BODY_LIMIT]
+        if not ping.source and "Ping-Source" in underlying.headers:
+            ping.source = source_name(underlying.headers["Ping-Source"])
         answer = accept_pings([ping])[0]
         if answer.status == 404:
             raise NotFound("There is no such heartbeat.")
@@ -76,7 +93,14 @@ class _PingView(ApiView):
             raise TooMany(
                 "Too many pings to unknown heartbeats; check the address.", retry_after_s=answer.retry_after_s
             )
-        return HttpResponse("OK", content_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
+        if answer.status == 409:
+            raise Conflict(answer.detail, code="no_such_slug")
+        return HttpResponse(
+            "OK",
+            content_type="text/plain; charset=utf-8",
+            headers={"Cache-Control": "no-store"},
+            status=answer.status,
+        )
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Announce how much of a body is kept."""
@@ -88,12 +112,14 @@ class _PingView(ApiView):
 class PingView(_PingView):
     """A job reports a success."""
 
-    @extend_schema(operation_id="ping", parameters=[_UUID, _RID], request=None, responses=_ANSWERS, auth=[])
+    @extend_schema(operation_id="ping", parameters=[_UUID, _RID, _SOURCE], request=None, responses=_ANSWERS, auth=[])
     def get(self, request: Request, **path: str) -> HttpResponse:
         """Report a success."""
         return self.accept(request)
 
-    @extend_schema(operation_id="ping_post", parameters=[_UUID, _RID], request=_BODY, responses=_ANSWERS, auth=[])
+    @extend_schema(
+        operation_id="ping_post", parameters=[_UUID, _RID, _SOURCE], request=_BODY, responses=_ANSWERS, auth=[]
+    )
     def post(self, request: Request, **path: str) -> HttpResponse:
         """Report a success; the body is kept as the run's output."""
         return self.accept(request)
@@ -102,12 +128,16 @@ class PingView(_PingView):
 class PingStartView(_PingView):
     """A job reports that a run began."""
 
-    @extend_schema(operation_id="ping_start", parameters=[_UUID, _RID], request=None, responses=_ANSWERS, auth=[])
+    @extend_schema(
+        operation_id="ping_start", parameters=[_UUID, _RID, _SOURCE], request=None, responses=_ANSWERS, auth=[]
+    )
     def get(self, request: Request, **path: str) -> HttpResponse:
         """Report that a run began."""
         return self.accept(request)
 
-    @extend_schema(operation_id="ping_start_post", parameters=[_UUID, _RID], request=_BODY, responses=_ANSWERS, auth=[])
+    @extend_schema(
+        operation_id="ping_start_post", parameters=[_UUID, _RID, _SOURCE], request=_BODY, responses=_ANSWERS, auth=[]
+    )
     def post(self, request: Request, **path: str) -> HttpResponse:
         """Report that a run began; the body is kept."""
         return self.accept(request)
@@ -116,13 +146,74 @@ class PingStartView(_PingView):
 class PingExitView(_PingView):
     """A job reports how a run ended."""
 
-    @extend_schema(operation_id="ping_exit", parameters=[_UUID, _CODE, _RID], request=None, responses=_ANSWERS, auth=[])
+    @extend_schema(
+        operation_id="ping_exit", parameters=[_UUID, _CODE, _RID, _SOURCE], request=None, responses=_ANSWERS, auth=[]
+    )
     def get(self, request: Request, **path: str) -> HttpResponse:
         """Report an exit code, `fail` or `log`."""
         return self.accept(request)
 
     @extend_schema(
-        operation_id="ping_exit_post", parameters=[_UUID, _CODE, _RID], request=_BODY, responses=_ANSWERS, auth=[]
+        operation_id="ping_exit_post",
+        parameters=[_UUID, _CODE, _RID, _SOURCE],
+        request=_BODY,
+        responses=_ANSWERS,
+        auth=[],
+    )
+    def post(self, request: Request, **path: str) -> HttpResponse:
+        """Report an exit code, `fail` or `log`; the body is kept as the run's output."""
+        return self.accept(request)
+
+
+_BY_SLUG = [_KEY, _SLUG, _RID, _SOURCE, _CREATE]
+
+
+class SlugPingView(_PingView):
+    """A job that names itself reports a success."""
+
+    @extend_schema(operation_id="ping_slug", parameters=_BY_SLUG, request=None, responses=_SLUG_ANSWERS, auth=[])
+    def get(self, request: Request, **path: str) -> HttpResponse:
+        """Report a success."""
+        return self.accept(request)
+
+    @extend_schema(operation_id="ping_slug_post", parameters=_BY_SLUG, request=_BODY, responses=_SLUG_ANSWERS, auth=[])
+    def post(self, request: Request, **path: str) -> HttpResponse:
+        """Report a success; the body is kept as the run's output."""
+        return self.accept(request)
+
+
+class SlugPingStartView(_PingView):
+    """A job that names itself reports that a run began."""
+
+    @extend_schema(operation_id="ping_slug_start", parameters=_BY_SLUG, request=None, responses=_SLUG_ANSWERS, auth=[])
+    def get(self, request: Request, **path: str) -> HttpResponse:
+        """Report that a run began."""
+        return self.accept(request)
+
+    @extend_schema(
+        operation_id="ping_slug_start_post", parameters=_BY_SLUG, request=_BODY, responses=_SLUG_ANSWERS, auth=[]
+    )
+    def post(self, request: Request, **path: str) -> HttpResponse:
+        """Report that a run began; the body is kept."""
+        return self.accept(request)
+
+
+class SlugPingExitView(_PingView):
+    """A job that names itself reports how a run ended."""
+
+    @extend_schema(
+        operation_id="ping_slug_exit", parameters=[*_BY_SLUG, _CODE], request=None, responses=_SLUG_ANSWERS, auth=[]
+    )
+    def get(self, request: Request, **path: str) -> HttpResponse:
+        """Report an exit code, `fail` or `log`."""
+        return self.accept(request)
+
+    @extend_schema(
+        operation_id="ping_slug_exit_post",
+        parameters=[*_BY_SLUG, _CODE],
+        request=_BODY,
+        responses=_SLUG_ANSWERS,
+        auth=[],
     )
     def post(self, request: Request, **path: str) -> HttpResponse:
         """Report an exit code, `fail` or `log`; the body is kept as the run's output."""
