@@ -5,9 +5,10 @@ import time
 import pytest
 
 from apps.accounts import addresses
+from apps.alerts.services import verdicts
 from apps.core import runtime_settings, storage
 from apps.core.api.throttling import WINDOW_S, windows
-from apps.monitors.services import maintenance
+from apps.monitors.services import dependencies, maintenance
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +24,12 @@ def _fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> None:
         (addresses, "KEEP_COPY_S"),
         (storage, "KEEP_S"),
         (maintenance, "KEEP_COPY_S"),
+        (dependencies, "KEEP_COPY_S"),
+        (verdicts, "KEEP_COPY_S"),
     ):
         monkeypatch.setattr(module, name, 3600)
     runtime_settings.forget()
     addresses.forget()
     maintenance.forget()
+    dependencies.forget()
+    verdicts.forget_silences()

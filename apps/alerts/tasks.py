@@ -27,7 +27,7 @@ def sweep_thresholds() -> None:
     evaluate_thresholds()
 
 
-@sweep("alerts.muted", every_s=2)
+@sweep("alerts.muted", every_s=1)
 def sweep_muted() -> None:
     """Follow silences that began or ended, tell of what is no longer muted, end flaps; one worker a period."""
     begin_and_end()

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from apps.alerts.models import Alert
@@ -47,9 +48,9 @@ def open_alert(
         alert.escalated where the level rises and people are told; nothing where it does not rise.
     """
     with transaction.atomic():
-        found = _open_one(source, kind, subject)
-        if found is not None:
-            return _renew(found, level=level, message=message, value=value, threshold=threshold, actor=actor)
+        last = _open_or_last(source, kind, subject)
+        if last is not None and last.is_open:
+            return _renew(last, level=level, message=message, value=value, threshold=threshold, actor=actor)
         now = timezone.now()
         alert = Alert(
             source=source,
@@ -69,25 +70,28 @@ def open_alert(
         )
         try:
             with transaction.atomic():
-                _insert(alert, evidence=evidence or {}, actor=actor, now=now)
+                _insert(alert, last, evidence=evidence or {}, actor=actor, now=now)
         except IntegrityError:  # another process opened it between our look and our insert; the constraint decided
-            found = _open_one(source, kind, subject)
-            if found is None:
+            last = _open_or_last(source, kind, subject)
+            if last is None or not last.is_open:
                 raise
-            return _renew(found, level=level, message=message, value=value, threshold=threshold, actor=actor)
+            return _renew(last, level=level, message=message, value=value, threshold=threshold, actor=actor)
         return alert
 
 
-def _open_one(source: str, kind: str, subject: Subject) -> Alert | None:
-    rows = Alert.objects.select_for_update().unresolved()
-    found: Alert | None = rows.filter(source=source, kind=kind, subject_id=subject.id).first()
+def _open_or_last(source: str, kind: str, subject: Subject) -> Alert | None:
+    """Return the open alert, else the one that ended last: one query tells both, and most things have neither."""
+    rows = Alert.objects.select_for_update().filter(
+        source=source, kind=kind, subject_kind=subject.kind, subject_id=subject.id
+    )
+    found: Alert | None = rows.order_by(F("resolved_at").desc(nulls_first=True)).first()
     return found
 
 
-def _insert(alert: Alert, *, evidence: Mapping[str, Any], actor: Principal, now: datetime) -> None:
-    flap = flapping.note_opening(alert, now=now)
+def _insert(alert: Alert, last: Alert | None, *, evidence: Mapping[str, Any], actor: Principal, now: datetime) -> None:
+    flap, has_begun = flapping.note_opening(alert, last=last, now=now)
     ancestors = ancestors_of(alert.subject_kind, alert.subject_id)
-    verdict = judge(alert, now=now, ancestors=ancestors)
+    verdict = judge(alert, now=now, ancestors=ancestors, flap=flap)
     changes = changes_before(alert, parents=list(ancestors), now=now)
     alert.evidence = {**evidence, **({"changes": changes} if changes else {})}
     apply_verdict(alert, verdict)
@@ -98,7 +102,7 @@ def _insert(alert: Alert, *, evidence: Mapping[str, Any], actor: Principal, now:
         emit_alert("alert.opened", alert, actor=actor)
         return
     note_decision(alert, about="opening", verdict=verdict, at=now)
-    if flap is not None and verdict.by == Alert.Mute.FLAPPING:
+    if flap is not None and has_begun and verdict.by == Alert.Mute.FLAPPING:
         more = {"flips": flap.flips, "since": flap.began_at.isoformat()}
         emit_alert("alert.flapping", alert, actor=actor, more=more)
     else:
@@ -118,7 +122,8 @@ def _renew(
         return alert
     alert.level, alert.escalated_at = level, now
     alert.status = ACTIVE  # who acknowledged it knew less than this
-    verdict = judge(alert, now=now)  # a silence of warnings does not cover what has become critical
+    flap = flapping.running_flap(alert) if not alert.is_told else None
+    verdict = judge(alert, now=now, flap=flap)  # a silence of warnings does not cover what has become critical
     apply_verdict(alert, verdict)
     was_told = alert.is_told
     if verdict is None:

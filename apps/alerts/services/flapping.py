@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from django.db.models import F
+
 from apps.alerts.models import Alert, Flap
 from apps.core import runtime_settings
 
@@ -20,16 +22,35 @@ runtime_settings.declare(
 )  # fmt: skip
 
 
-def note_opening(alert: Alert, *, now: datetime) -> Flap | None:
+def running_flap(alert: Alert) -> Flap | None:
+    """Return the flap of an alert's thing, None where it is calm."""
+    return Flap.objects.filter(
+        source=alert.source, kind=alert.kind, subject_id=alert.subject_id, ended_at__isnull=True
+    ).first()
+
+
+def note_opening(alert: Alert, *, last: Alert | None, now: datetime) -> tuple[Flap | None, bool]:
     """Count the opening of an alert that is about to be saved.
 
+    Args:
+        last: the alert of the same thing that ended last. Without one, or after a calm time, nothing is asked.
+
     Returns:
-        The flap that begins with it; None where none begins, or one runs already.
+        The flap that runs now, and whether it begins with this alert.
     """
     most = runtime_settings.get("alerts.flap_flips")
-    if not most or _count(alert, now):
-        return None
-    border = now - timedelta(seconds=runtime_settings.get("alerts.flap_window_s"))
+    window = timedelta(seconds=runtime_settings.get("alerts.flap_window_s"))
+    stable = timedelta(seconds=runtime_settings.get("alerts.flap_stable_s"))
+    # A flap that has been stable for longer waits for its sweep; an hour is far more than that takes.
+    if last is None or last.resolved_at is None or last.resolved_at < now - max(window, stable) - timedelta(hours=1):
+        return None, False
+    flap = running_flap(alert)
+    if flap is not None:
+        flap.flips, flap.last_flip_at = flap.flips + 1, now
+        flap.save(update_fields=["flips", "last_flip_at"])
+        return flap, False
+    if not most:
+        return None, False
     before = (
         Alert.objects.filter(
             subject_kind=alert.subject_kind, subject_id=alert.subject_id, source=alert.source, kind=alert.kind
@@ -37,26 +58,24 @@ def note_opening(alert: Alert, *, now: datetime) -> Flap | None:
         .order_by("-id")
         .values_list("opened_at", "resolved_at")[:most]
     )
+    border = now - window
     flips = 1 + sum((opened > border) + (resolved is not None and resolved > border) for opened, resolved in before)
     if flips < most:
-        return None
-    return Flap.objects.create(
-        source=alert.source, kind=alert.kind, subject_id=alert.subject_id, began_at=now, flips=flips, last_flip_at=now,
+        return None, False
+    flap = Flap.objects.create(
+        source=alert.source,
+        kind=alert.kind,
+        subject_id=alert.subject_id,
+        began_at=now,
+        flips=flips,
+        last_flip_at=now,
         alert_id=alert.id,
-    )  # fmt: skip
+    )
+    return flap, True
 
 
 def note_end(alert: Alert, *, now: datetime) -> None:
     """Count the end of an alert whose thing flaps."""
-    _count(alert, now)
-
-
-def _count(alert: Alert, now: datetime) -> bool:
-    flap = Flap.objects.filter(
+    Flap.objects.filter(
         source=alert.source, kind=alert.kind, subject_id=alert.subject_id, ended_at__isnull=True
-    ).first()
-    if flap is None:
-        return False
-    flap.flips, flap.last_flip_at = flap.flips + 1, now
-    flap.save(update_fields=["flips", "last_flip_at"])
-    return True
+    ).update(flips=F("flips") + 1, last_flip_at=now)

@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from apps.alerts.models import Alert, Silence
 from apps.alerts.services.suppression import review_all_open, review_due
-from apps.alerts.services.verdicts import matches
+from apps.alerts.services.verdicts import forget_silences, matches
 from apps.alerts.states import LEVELS, RANK
+from apps.core import bell
 from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.events import Subject, emit
 from apps.core.principals import Principal, system
@@ -69,6 +70,7 @@ def create_silence(
     silence = Silence(**columns, reason=reason.strip(), starts_at=start, ends_at=end, created_by=actor.name[:255])
     with transaction.atomic():
         silence.save(force_insert=True)
+        _announce()
         _emit(
             "silence.created", silence, actor, after={**columns, "reason": silence.reason, "ends_at": end.isoformat()}
         )
@@ -95,6 +97,7 @@ def cancel_silence(*, silence_id: UUID | str, actor: Principal) -> Silence:
         silence.cancelled_at, silence.cancelled_by = timezone.now(), actor.name[:255]
         silence.revision += 1
         silence.save(update_fields=["cancelled_at", "cancelled_by", "revision", "updated_at"])
+        _announce()
         _emit("silence.cancelled", silence, actor, before={"ends_at": silence.ends_at.isoformat()})
     begin_and_end()
     return silence
@@ -120,6 +123,7 @@ def begin_and_end(*, now: datetime | None = None) -> int:
         with transaction.atomic():
             Silence.objects.filter(id__in=[one.id for one in begun]).update(began_at=moment)
             Silence.objects.filter(id__in=[one.id for one in ended]).update(ended_at=moment)
+            forget_silences()
             if begun:
                 review_all_open(now=moment)
             Alert.objects.unresolved().filter(cause_kind="silence", cause_id__in=[str(one.id) for one in ended]).update(
@@ -146,6 +150,17 @@ def muted_by_silences(silences: Iterable[Silence]) -> dict[UUID, list[Alert]]:
                 if matches(silence, alert):
                     found[number].append(alert)
     return found
+
+
+def _announce() -> None:
+    """Have every process read the silences again."""
+    forget_silences()
+
+    def ring() -> None:
+        forget_silences()
+        bell.ring(bell.SETTINGS)
+
+    transaction.on_commit(ring)
 
 
 def _length(seconds: float | None) -> timedelta:

@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from apps.alerts.models import Alert, Flap, Silence
+from apps.alerts.services import flapping
 from apps.alerts.services.alerts import emit_alert, emit_muted
 from apps.alerts.services.verdicts import DOWN, MUTE_FIELDS, apply_verdict, judge, wanted_silent
 from apps.alerts.services.verdicts import note as note_decision
@@ -19,6 +20,7 @@ from apps.core.registries import delivery_holds
 
 ACTOR = system("alerts")
 PORTION = 100
+LONGEST_S = 1.0
 BUDGET_S = 0.05  # a write transaction on SQLite keeps everybody else waiting
 
 #: What wakes people; recoveries and what people did themselves are never held back.
@@ -37,15 +39,15 @@ FOLLOW_UPS = frozenset({"alert.resolved", "alert.acknowledged", "alert.unacknowl
 def review_due(*, now: datetime | None = None, limit: int = 500) -> int:
     """Look again at muted alerts whose time has come; tell of those that nothing mutes any more.
 
-    Short transactions, whatever the number. Returns how many were looked at.
+    Short transactions, whatever the number, and a second in all: other sweeps wait. Returns how many were looked at.
 
     Emits: alert.opened, alert.escalated or alert.unsilenced for what is told; alert.silenced, alert.suppressed.
     """
     moment = now or timezone.now()
     due = Alert.objects.unresolved().filter(review_at__lte=moment).order_by("review_at", "id")
     ids = list(due.values_list("id", flat=True)[:limit])
-    done = 0
-    while done < len(ids):
+    done, started = 0, time.monotonic()
+    while done < len(ids) and time.monotonic() - started < LONGEST_S:
         began = time.monotonic()
         with transaction.atomic():
             running = list(Silence.objects.running(moment))
@@ -61,7 +63,10 @@ def _review(alert_id: UUID, now: datetime, running: Collection[Silence]) -> None
     alert = Alert.objects.select_for_update().unresolved().filter(id=alert_id, review_at__lte=now).first()
     if alert is None:
         return
-    verdict = judge(alert, now=now, running=running)
+    # Flaps begin with openings alone, so what waits for a parent has none.
+    may_flap = not alert.is_told and alert.muted_by not in (Alert.Mute.WAITING, Alert.Mute.DEPENDENCY)
+    flap = flapping.running_flap(alert) if may_flap else None
+    verdict = judge(alert, now=now, running=running, flap=flap)
     if verdict is None:
         if alert.muted_by:
             release(alert, actor=ACTOR, now=now)

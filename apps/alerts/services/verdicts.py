@@ -1,5 +1,6 @@
 """Whether people are told of an alert now, and if not, why not. Nothing here changes anything."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.alerts.models import Alert, Decision, Flap, Silence
-from apps.core import runtime_settings
+from apps.core import bell, runtime_settings
 from apps.monitors.services.dependencies import Thing, ancestors_of
 from apps.monitors.services.maintenance import active_windows
 
@@ -19,6 +20,8 @@ runtime_settings.declare(
     "How long an alert of something with a parent waits whether the parent is down too, before people are told.",
     least=0, most=3600,
 )  # fmt: skip
+
+KEEP_COPY_S = 1.0
 
 #: Open alerts that mean "it is down": figures of a server and certificates don't take down what runs on it.
 DOWN = Q(level=Alert.Level.CRITICAL) & (~Q(source="server") | Q(kind="offline")) & ~Q(source="certificate")
@@ -60,6 +63,7 @@ def judge(
     now: datetime,
     running: Iterable[Silence] | None = None,
     ancestors: Mapping[Thing, int] | None = None,
+    flap: Flap | None = None,
 ) -> Verdict | None:
     """Return why people are not told of an alert now; None where nothing stands against it.
 
@@ -68,16 +72,46 @@ def judge(
     Args:
         running: the silences in force, where the caller has read them for many alerts.
         ancestors: what it depends on, where the caller knows.
+        flap: the flap of its thing that runs now.
     """
     verdict = _by_silence(alert, now, running) or _by_maintenance(alert, now)
     if verdict is None and not alert.is_told:
-        verdict = _by_flapping(alert) or _by_parents(alert, now, ancestors)
+        verdict = _by_flapping(alert, flap) or _by_parents(alert, now, ancestors)
     return verdict
 
 
 def wanted_silent(alert: Alert, *, now: datetime, running: Iterable[Silence]) -> Verdict | None:
     """Return the silence or maintenance window over an alert, None where there is none."""
     return _by_silence(alert, now, running) or _by_maintenance(alert, now)
+
+
+# --- silences in memory --------------------------------------------------------------------------------------------
+
+_copy: list[Silence] | None = None
+_copied_at = 0.0
+_listening = False
+
+
+def running_silences(at: datetime) -> list[Silence]:
+    """Return the silences in force at a moment, from a copy that is a second old at most.
+
+    Good for alerts that open: the moment of sending asks the table, and the sweep looks at what opened meanwhile.
+    """
+    global _copy, _copied_at, _listening
+    if not _listening:
+        _listening = True
+        bell.listen(bell.SETTINGS, lambda *_: forget_silences())
+    copy = _copy
+    if copy is None or time.monotonic() - _copied_at > KEEP_COPY_S:
+        _copied_at = time.monotonic()
+        copy = _copy = list(Silence.objects.filter(ended_at__isnull=True, cancelled_at__isnull=True))
+    return [one for one in copy if one.starts_at <= at < one.ends_at]
+
+
+def forget_silences() -> None:
+    """Drop this process's copy."""
+    global _copy
+    _copy = None
 
 
 def matches(silence: Silence, alert: Alert) -> bool:
@@ -99,7 +133,7 @@ def _is_named(entities: Iterable[str], alert: Alert) -> bool:
 
 
 def _by_silence(alert: Alert, now: datetime, running: Iterable[Silence] | None) -> Verdict | None:
-    rows = Silence.objects.running(now) if running is None else running
+    rows = running_silences(now) if running is None else running
     found = max((one for one in rows if matches(one, alert)), key=lambda one: one.ends_at, default=None)
     if found is None:
         return None
@@ -125,10 +159,7 @@ def _by_maintenance(alert: Alert, now: datetime) -> Verdict | None:
     )
 
 
-def _by_flapping(alert: Alert) -> Verdict | None:
-    flap = Flap.objects.filter(
-        source=alert.source, kind=alert.kind, subject_id=alert.subject_id, ended_at__isnull=True
-    ).first()
+def _by_flapping(alert: Alert, flap: Flap | None) -> Verdict | None:
     if flap is None:
         return None
     return Verdict(

@@ -1,13 +1,15 @@
 """What depends on what: said by people, or following from host names and addresses."""
 
+import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
+from apps.core import bell
 from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.events import Subject, emit
 from apps.core.net import NetError
@@ -20,6 +22,7 @@ from apps.monitors.models.certificates import CertificateMonitor
 
 #: A chain that is longer is a fault of somebody's typing, not a network.
 DEEPEST = 16
+KEEP_COPY_S = 1.0
 #: Kinds of things that can be down; others join as soon as they say what they depend on.
 THINGS = frozenset({"server", "endpoint", "heartbeat", "certificate"})
 
@@ -68,13 +71,9 @@ def children_of(kind: str, id: object) -> list[Link]:
 def ancestors_of(kind: str, id: object) -> dict[Thing, int]:
     """Return all that a thing depends on, directly or not, each with its distance; a loop ends where it closes.
 
-    One query for what people said, however long the chain, and what each derived step needs.
+    What people said is read once a second at most; each derived step needs what its finder needs.
     """
-    said: defaultdict[Thing, list[Thing]] = defaultdict(list)
-    for child_kind, child_id, parent_kind, parent_id in Dependency.objects.values_list(
-        "child_kind", "child_id", "parent_kind", "parent_id"
-    ):
-        said[child_kind, child_id].append((parent_kind, parent_id))
+    said = _said()
     start = (kind, str(id))
     found: dict[Thing, int] = {}
     level: list[Thing] = [start]
@@ -85,6 +84,43 @@ def ancestors_of(kind: str, id: object) -> dict[Thing, int]:
             break
         found |= dict.fromkeys(level, distance)
     return found
+
+
+_copy: dict[Thing, list[Thing]] | None = None
+_copied_at = 0.0
+_listening = False
+
+
+def _said() -> Mapping[Thing, list[Thing]]:
+    global _copy, _copied_at, _listening
+    if not _listening:
+        _listening = True
+        bell.listen(bell.SETTINGS, lambda *_: forget())
+    copy = _copy
+    if copy is None or time.monotonic() - _copied_at > KEEP_COPY_S:
+        _copied_at = time.monotonic()
+        found: defaultdict[Thing, list[Thing]] = defaultdict(list)
+        columns = ("child_kind", "child_id", "parent_kind", "parent_id")
+        for child_kind, child_id, parent_kind, parent_id in Dependency.objects.values_list(*columns):
+            found[child_kind, child_id].append((parent_kind, parent_id))
+        copy = _copy = dict(found)
+    return copy
+
+
+def forget() -> None:
+    """Drop this process's copy of what people said."""
+    global _copy
+    _copy = None
+
+
+def _announce() -> None:
+    forget()
+
+    def ring() -> None:
+        forget()
+        bell.ring(bell.SETTINGS)
+
+    transaction.on_commit(ring)
 
 
 def _derived(kind: str, id: str) -> Collection[Thing]:
@@ -194,6 +230,7 @@ def create_dependency(
     try:
         with transaction.atomic():
             row.save(force_insert=True)
+            _announce()
             # After the insert, so that of two that would close a circle together one sees the other (SQLite: always).
             if child in ancestors_of(*parent):
                 raise Invalid(
@@ -202,6 +239,8 @@ def create_dependency(
             _emit("dependency.created", row, actor)
     except IntegrityError as error:
         raise Conflict("This dependency stands already.", code="duplicate") from error
+    finally:
+        forget()  # what was read in a transaction that was taken back
     return row
 
 
@@ -219,6 +258,7 @@ def delete_dependency(*, actor: Principal, dependency_id: UUID | str) -> None:
             raise NotFound("There is no such dependency.")
         _emit("dependency.deleted", row, actor)
         row.delete()
+        _announce()
 
 
 def name_of(kind: str, id: str) -> str:
