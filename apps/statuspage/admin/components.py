@@ -6,8 +6,8 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from apps.core.admin.access import may, require
 from apps.core.admin.base import ConsoleAdmin, Transition
@@ -226,8 +226,8 @@ class ComponentAdmin(ConsoleAdmin):
                 1, ("Set by hand", format_html("by {}, until {}. {}", row.override_by, until, row.override_note))
             )
         changes = list(row.changes.order_by("-id")[:12])
-        lines = [format_html("{} {}", badge(change.status), exact(change.at)) for change in changes]
-        drawn = SafeString("<br>").join(lines)
+        lines = [(badge(change.status), exact(change.at)) for change in changes]
+        drawn = format_html_join(mark_safe("<br>"), "{} {}", lines)
         return [*found, ("Last changes", drawn)]
 
 
