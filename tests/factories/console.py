@@ -13,7 +13,8 @@ from apps.core.principals import system
 from apps.fleet.models import Server
 from apps.monitors.models import Badge, Dependency, Endpoint, Heartbeat, MaintenanceWindow, PingKey
 from apps.monitors.services.dependencies import create_dependency
-from apps.notifications.models import Channel, Notification, Rule, Webhook
+from apps.notifications.models import Channel, Delivery, Notification, Rule, Webhook
+from apps.notifications.services.deliveries import new_delivery
 from apps.statuspage.models import Component, Group, Notice, Page, Subscriber
 from tests.factories.accounts import make_api_key, make_session, make_user, principal
 from tests.factories.alerts import make_alert
@@ -67,6 +68,7 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         Rule: make_rule(make_channel(), name="A rule"),
         Webhook: make_webhook(owner=make_user("viewer")),
         Notification: notification,
+        Delivery: _delivery(),
         User: make_user("viewer"),
         Role: Role.objects.create(name="office", permissions=["dashboard:view"]),
         ApiKey: make_api_key(owner, role="viewer")[0],
@@ -79,3 +81,10 @@ def one_of_everything(owner: User) -> dict[type, Any]:
 def consoles() -> list[Any]:
     """Return every registered admin."""
     return list(admin.site._registry.values())
+
+
+def _delivery() -> Delivery:
+    fact = make_fact("system.alert", "console")
+    row = new_delivery(Delivery.Kind.CHANNEL, make_channel().id, fact, {"title": "Something"}, suppressed="Not wanted.")
+    row.save(force_insert=True)
+    return row

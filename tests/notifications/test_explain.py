@@ -175,7 +175,9 @@ def silenced(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setitem(
         delivery_holds._items,
         "test",
-        lambda keys: {key: "A silence lies over it." for key in keys if key[0] != "alert.resolved" and key[2] in alerts},
+        lambda keys: {
+            key: "A silence lies over it." for key in keys if key[0] != "alert.resolved" and key[2] in alerts
+        },
     )
     return alerts
 

@@ -1,5 +1,5 @@
-"""The inbox, channels, rules and webhooks in the console."""
+"""The inbox, channels, rules, webhooks and deliveries in the console."""
 
-from apps.notifications.admin import channels, inbox, rules, webhooks
+from apps.notifications.admin import channels, deliveries, inbox, rules, webhooks
 
-__all__ = ["channels", "inbox", "rules", "webhooks"]
+__all__ = ["channels", "deliveries", "inbox", "rules", "webhooks"]

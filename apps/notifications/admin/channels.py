@@ -12,12 +12,14 @@ from django.utils.safestring import SafeString
 from apps.core.admin.access import may, require
 from apps.core.admin.base import ConsoleAdmin, Transition
 from apps.core.admin.columns import column
-from apps.core.admin.forms import ConsoleForm, WordsField
+from apps.core.admin.forms import ConsoleForm, DurationField, WordsField
 from apps.core.admin.navigation import RESPOND, navigate
 from apps.core.admin.panels import FirstStep, first_steps
+from apps.core.admin.words import spoken
 from apps.core.fields import MASK
 from apps.core.templatetags.console import ago, badge
-from apps.notifications import selectors, services
+from apps.notifications import digests, selectors, services
+from apps.notifications.admin import manners
 from apps.notifications.admin.common import state_of, tell
 from apps.notifications.models import Channel, Webhook
 from apps.notifications.transports import transports
@@ -47,16 +49,47 @@ def channel_form(kind: str) -> type[ConsoleForm]:
     fields: dict[str, Any] = {
         "name": forms.CharField(max_length=100, help_text="As people see it: “Ops mail”, “On-call phone”."),
         "enabled": forms.BooleanField(required=False, initial=True),
-    }
-    names = {}
+        "fallback": forms.ModelChoiceField(
+            Channel.objects.order_by("name"),
+            required=False,
+            empty_label="Nobody",
+            help_text="Told in its place when a message fails three times or this channel is disabled. A channel that "
+            "only stands in, and that no rule names, is told nothing else.",
+        ),
+        "most_messages": forms.IntegerField(
+            required=False, min_value=0, max_value=10000, label="At most", initial=0,
+            help_text="So many messages in that time; the others are told in one summary. 0: no limit.",
+        ),
+        "most_per_s": DurationField(required=False, label="in", initial=300),
+    }  # fmt: skip
+    names = dict(manners.SERVICE_NAMES, fallback_id="fallback", most_per="most_per_s")
     for one in transport.fields:
         fields[f"config_{one.name}"] = _form_field(one)
         names[f"config.{one.name}"] = f"config_{one.name}"
     groups = (
         ("Channel", "", ("name", "enabled")),
-        (transport.label, "", [f"config_{one.name}" for one in transport.fields]),
-    )
-    return type("ChannelForm", (ConsoleForm,), {**fields, "groups": groups, "service_names": names})
+        (transport.label, transport.note, [f"config_{one.name}" for one in transport.fields]),
+        ("…When it fails", "who is told instead", ("fallback",)),
+        manners.QUIET_GROUP,
+        *([manners.DIGEST_GROUP] if transport.takes_summaries else []),
+        *([("…Limit", "so that a storm does not flood it", ("most_messages", "most_per_s"))] if transport.takes_summaries
+          else []),
+        manners.WORDS_GROUP,
+    )  # fmt: skip
+    if not transport.takes_summaries:  # the other side opens and closes alerts one by one
+        hidden = dict.fromkeys((*manners.DIGEST_GROUP[2], "most_messages", "most_per_s"))
+        fields = {name: field for name, field in fields.items() if name not in hidden} | hidden
+    return type("ChannelForm", (manners.MannersForm, ConsoleForm), {**fields, "groups": groups, "service_names": names})
+
+
+def manners_from(data: dict[str, Any]) -> dict[str, Any]:
+    """Return how a channel tells, from its form's values."""
+    digest = {name: data.get(name) for name in manners.DIGEST_GROUP[2]}
+    found = manners.values({**data, **digest})
+    found["fallback_id"] = data["fallback"].pk if data["fallback"] else None
+    if "most_messages" in data:
+        found |= {"most_messages": data["most_messages"] or 0, "most_per_s": data["most_per_s"] or 300}
+    return found
 
 
 def config_from(kind: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +125,7 @@ class ChannelAdmin(ConsoleAdmin):
     empty: ClassVar = (
         "campaign",
         "No channel yet",
-        "Add an email or webhook channel, so that somebody hears when no console is open.",
+        "Add email, a chat or a phone, so that somebody hears when no console is open.",
     )
     form_class = ConsoleForm
     list_display = ("channel", "type_shown", "health", "told")
@@ -150,7 +183,10 @@ class ChannelAdmin(ConsoleAdmin):
         for one in transports[row.type].fields:
             if one.kind == "headers" and one.name in config:
                 values[f"config_{one.name}"] = [f"{name}: {text}" for name, text in config[one.name].items()]
-        return {"name": row.name, "enabled": row.enabled, **values}
+        return {
+            "name": row.name, "enabled": row.enabled, "fallback": row.fallback_id, "most_messages": row.most_messages,
+            "most_per_s": row.most_per_s, **manners.shown(row), **values,
+        }  # fmt: skip
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
@@ -162,6 +198,7 @@ class ChannelAdmin(ConsoleAdmin):
             response.context_data |= {
                 "kinds": [(kind, transport.label) for kind, transport in transports.items()],
                 "kind": self._kind(request, None),
+                "note": transports[self._kind(request, None)].note,
             }
         return response
 
@@ -174,6 +211,7 @@ class ChannelAdmin(ConsoleAdmin):
             type=kind,
             config=config_from(kind, data),
             enabled=data["enabled"],
+            manners=manners_from(data),
         )
 
     def update(self, request: HttpRequest, row: Channel, data: dict[str, Any]) -> Channel:
@@ -184,7 +222,7 @@ class ChannelAdmin(ConsoleAdmin):
         }
         stored = selectors.masked_config(row)
         config = {name: value for name, value in config.items() if value is not None or name in stored}
-        changes = {"name": data["name"], "enabled": data["enabled"], "config": config}
+        changes = {"name": data["name"], "enabled": data["enabled"], "config": config, **manners_from(data)}
         return services.update_channel(actor=require(request, "channels:update"), channel_id=row.pk, changes=changes)
 
     def remove(self, request: HttpRequest, row: Channel) -> None:
@@ -200,12 +238,25 @@ class ChannelAdmin(ConsoleAdmin):
         transport = transports.get(row.type)
         labels = {one.name: one.label for one in transport.fields} if transport else {}
         config = selectors.masked_config(row) if may(request, "channels:configure") else {}
+        most = (
+            f"{row.most_messages} in {spoken(row.most_per_s)}, the others in a summary" if row.most_messages else "none"
+        )
         return {
             "badge_state": state_of(row),
+            "note": transport.note if transport else "",
+            "stands_in_for": list(row.stands_in_for.order_by("name")),
+            "manners": [
+                ("When it fails", row.fallback.name if row.fallback else "nobody stands in"),
+                ("Limit", most),
+                ("Quiet hours", manners.hours_spoken(row.quiet_hours)),
+                ("Tells", digests.spoken(row.digest)),
+                ("Words", "your own" if row.title_template or row.body_template else "the usual ones"),
+            ],
             "kind": transport.label if transport else row.type,
             "config": [(labels.get(name, name), value) for name, value in config.items()],
             "rules": list(row.rules.order_by("name")) if may(request, "rules:view") else [],
-            "deliveries": list(selectors.deliveries_of(row.pk)[:25]),
+            "deliveries": list(selectors.deliveries_of(row.pk)[:25]) if may(request, "deliveries:view") else [],
+            "may_see_ledger": may(request, "deliveries:view"),
             "statistics": selectors.delivery_statistics(row.pk),
         }
 

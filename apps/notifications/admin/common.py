@@ -21,8 +21,13 @@ def said(outcome: Any) -> str:
     """Return what the other side of a test said, in one sentence."""
     took = f" after {latency(outcome.latency_ms)}" if outcome.latency_ms is not None else ""
     if outcome.ok:
-        return f"The test arrived: {outcome.status_code or 'accepted'}{took}."
-    return f"The test failed{took}: {outcome.error or outcome.status_code}"
+        return f"The test arrived: {outcome.status_code or 'accepted'}{took}.{_answer(outcome)}"
+    return f"The test failed{took}: {outcome.error or outcome.status_code}{_answer(outcome)}"
+
+
+def _answer(outcome: Any) -> str:
+    words = " ".join(outcome.response.split())[:300]
+    return f" The other side says: {words}" if words and words not in outcome.error else ""
 
 
 def tell(request: HttpRequest, row: Any, outcome: Any) -> HttpResponse:

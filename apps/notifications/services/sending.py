@@ -191,8 +191,10 @@ def is_by_hand(row: Delivery) -> bool:
 def _suppress(row: Delivery, destination: Channel | Webhook | Mail | None, reason: str) -> None:
     """Suppress what may not be sent, and let the fallback tell it where there is one that was told before or should."""
     other: Channel | None = None
-    if isinstance(destination, Channel) and not is_by_hand(row) and (
-        not destination.enabled or (reason == NEVER_TOLD and _opening_handed_over(row))
+    if (
+        isinstance(destination, Channel)
+        and not is_by_hand(row)
+        and (not destination.enabled or (reason == NEVER_TOLD and _opening_handed_over(row)))
     ):
         other = fallback_of(destination)
     words = f"{reason} The fallback “{other.name}” is told in its place." if other else reason
