@@ -37,6 +37,7 @@ FRESH_S = 1.0  # how long an answer of the world, or of a witness, is taken for 
 ROUTES_S = 10.0
 HOSTS_S = 300.0
 LEARN_S = 600.0  # how often it is learned whether the gateway answers
+CUT_OFF = "We reach nothing outside at the moment, so nothing can be said about the target."
 #: So many hosts must fail in an interval where there is no witness at all.
 HOSTS_LEAST = 3
 GATEWAY_PORTS = (53, 80, 443)
@@ -81,16 +82,23 @@ class Guard:
         has_answered = has_come_back(outcome)
         if not has_answered and outcome.status != DOWN:
             return outcome
+        if await self.is_ours(host, has_answered=has_answered, interval_s=config.interval_s):
+            outcome.status, outcome.error = UNKNOWN, CUT_OFF
+        return outcome
+
+    async def is_ours(self, host: str, *, has_answered: bool, interval_s: float) -> bool:
+        """Take note of a host's answer or silence, and return whether the silence says nothing about the host.
+
+        Args:
+            interval_s: the time in which nothing else may have answered, where there is no witness to ask.
+        """
         if not await self._is_outside(host, has_answered):
-            return outcome
+            return False
         if has_answered:
             await self._hear()
-            return outcome
+            return False
         self._failed[host] = time.monotonic()
-        if await self._is_cut_off(config.interval_s):
-            outcome.status = UNKNOWN
-            outcome.error = "We reach nothing outside at the moment, so nothing can be said about the target."
-        return outcome
+        return await self._is_cut_off(interval_s)
 
     async def look_again(self) -> None:
         """While blind: ask the witnesses, and tell when one answers."""

@@ -19,6 +19,4 @@ def _title(pk: str) -> str | None:
     return title
 
 
-subjects.register(
-    "maintenance", SubjectKind(find=_title, url=lambda pk: f"/admin/monitors/maintenancewindow/{pk}/")
-)
+subjects.register("maintenance", SubjectKind(find=_title, url=lambda pk: f"/admin/monitors/maintenancewindow/{pk}/"))

@@ -126,5 +126,3 @@ def _heartbeat_days(nums: list[int], first: int) -> dict[tuple[int, int], list[i
         total[0] += ok
         total[2] += failed + missed
     return sums
-
-

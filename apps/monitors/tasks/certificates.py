@@ -10,6 +10,7 @@ from django.utils import timezone
 from apps.core import bell, leases
 from apps.core.pulse import sweep
 from apps.core.runner import runner
+from apps.monitors.connectivity import CUT_OFF, guard
 from apps.monitors.models import CertificateMonitor, CertificateMonitorState
 from apps.monitors.services.certificate_examination import TIMEOUT_S, CertificateConfig, Finding, config_of, examine
 from apps.monitors.services.certificate_results import CertificateRun, record_findings, release_claims
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 LANE = "certificates"
 IN_FLIGHT = 50
+INTERVAL_S = 60.0  # in which nothing else may have answered before a silence is ours
 LEASE_S = TIMEOUT_S + 20  # beyond the time-out: writing the result
 
 
@@ -53,6 +55,10 @@ def _check(config: CertificateConfig) -> Callable[[], Coroutine[Any, Any, None]]
         except Exception as error:  # one row that can't be checked must not stop the others' checks
             log.exception("the check of certificate %s failed by itself", config.num)
             finding = Finding(error=f"The check itself failed: {type(error).__name__}.", is_ours=True)
+        if not finding.is_ours:
+            answered = finding.certificate is not None
+            if await guard().is_ours(config.hostname, has_answered=answered, interval_s=INTERVAL_S):
+                finding = Finding(error=CUT_OFF, is_ours=True)
         runner().store(record_findings, CertificateRun(config, at, finding))
 
     return check
