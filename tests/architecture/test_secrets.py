@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.core.api.throttling import windows
-from apps.core.fields import SealedTextField
+from apps.core.fields import MASK, SealedTextField
 from apps.core.models import Event
 from apps.monitors.models import Endpoint
 from apps.notifications.models import Channel, Webhook
@@ -24,7 +24,12 @@ from tests.support.console import console_of
 pytestmark = pytest.mark.django_db
 
 SECRET = "whsec_" + "Y2FuYXJ5LW9mLWEtd2ViaG9vay10aGF0LW11c3Qtbm90LWxlYWs="
-CANARIES = {"header": "canary-of-a-header", "channel": "canary-of-a-channel", "webhook": SECRET}
+CANARIES = {
+    "header": "canary-of-a-header",
+    "channel": "canary-of-a-channel",
+    "option": "canary-of-an-option",
+    "webhook": SECRET,
+}
 
 
 @pytest.fixture
@@ -39,6 +44,8 @@ def rows(owner: User) -> dict[type, Any]:
     made = one_of_everything(owner)
     endpoint: Endpoint = made[Endpoint]
     endpoint.headers = json.dumps({"Authorization": f"Bearer {CANARIES['header']}"})
+    endpoint.options = {"auth": "basic", "username": "watch", "password": MASK}
+    endpoint.secrets = json.dumps({"password": CANARIES["option"]})
     endpoint.save()
     channel: Channel = made[Channel]
     channel.config = json.dumps({"url": "https://93.184.216.34/x", "headers": {"Authorization": CANARIES["channel"]}})
@@ -63,6 +70,7 @@ def test_every_sealed_field_is_known_to_this_test() -> None:
     }
     assert found == {
         "monitors.Endpoint.headers",
+        "monitors.Endpoint.secrets",
         "monitors.PingKey.key",  # shown to whoever may ping with it: it is what they paste into jobs
         "monitors.Badge.token",  # a public address, shown to whoever may see the badge
         "notifications.Channel.config",
@@ -104,7 +112,10 @@ def test_no_page_of_the_console_holds_a_secret(owner: User, rows: dict[type, Any
 def test_no_fact_holds_a_secret(owner: User, rows: dict[type, Any]) -> None:
     client = client_of(owner)
     changed = {
-        f"/api/v1/endpoints/{rows[Endpoint].pk}": {"headers": {"Authorization": CANARIES["header"]}},
+        f"/api/v1/endpoints/{rows[Endpoint].pk}": {
+            "headers": {"X-Key": CANARIES["header"]},
+            "options": {"auth": "basic", "password": CANARIES["option"]},
+        },
         f"/api/v1/webhooks/{rows[Webhook].pk}": {"secret": CANARIES["webhook"]},
     }
     for path, body in changed.items():

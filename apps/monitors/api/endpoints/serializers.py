@@ -352,7 +352,7 @@ class CheckNowSerializer(CheckResultSerializer):
     endpoint_id = serializers.UUIDField()
 
 
-class TrialSerializer(CheckResultSerializer):
+class EndpointTrialSerializer(CheckResultSerializer):
     """The result of a configuration that was tried out; nothing of it is stored."""
 
     endpoint_id = serializers.UUIDField(allow_null=True)
@@ -360,7 +360,7 @@ class TrialSerializer(CheckResultSerializer):
 
 
 def shown_trial(run: CheckRun, *, is_saved: bool) -> dict[str, Any]:
-    """Return a trial's result, as `TrialSerializer` describes it."""
+    """Return a trial's result, as `EndpointTrialSerializer` describes it."""
     seen = run.outcome.certificate
     facts = facts_of(seen, ("", 0)) if seen is not None else None
     return {

@@ -22,7 +22,7 @@ from apps.monitors.api.endpoints.serializers import (
     EndpointSerializer,
     EndpointWriteSerializer,
     PushAddressSerializer,
-    TrialSerializer,
+    EndpointTrialSerializer,
     shown_push,
     shown_run,
     shown_trial,
@@ -144,7 +144,7 @@ class EndpointViewSet(ApiViewSet):
         operation_id="endpoints_test_values",
         summary="Try a configuration out",
         request=EndpointWriteSerializer,
-        responses=TrialSerializer,
+        responses=EndpointTrialSerializer,
         filters=False,
     )
     @action(detail=False, methods=["post"], url_path="test", pagination_class=None)
@@ -153,7 +153,7 @@ class EndpointViewSet(ApiViewSet):
         return self._try(request, None)
 
     @extend_schema(
-        summary="Try a monitor out, changed or not", request=EndpointWriteSerializer, responses=TrialSerializer
+        summary="Try a monitor out, changed or not", request=EndpointWriteSerializer, responses=EndpointTrialSerializer
     )
     @action(detail=True, methods=["post"])
     def test(self, request: Request, *args: Any, **kwargs: Any) -> Response:
