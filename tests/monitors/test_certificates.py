@@ -448,6 +448,34 @@ def test_paused_endpoint_keeps_its_certificate_in_the_list_and_quiet() -> None:
     assert CertificateMonitor.objects.with_state().get().state.status == "expiring"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_certificate_of_a_mail_server_is_looked_at_as_its_check_does() -> None:
+    context = server_context(PKI.issue(sans=("mail.example.org",)))
+
+    def serve(plain: socket.socket) -> None:
+        plain.sendall(b"220 mail ESMTP\r\n")
+        plain.recv(1000)
+        plain.sendall(b"250-mail\r\n250 STARTTLS\r\n")
+        plain.recv(1000)
+        plain.sendall(b"220 go ahead\r\n")
+        with context.wrap_socket(plain, server_side=True) as secure:
+            while secure.recv(1000):
+                secure.sendall(b"250 mail\r\n")
+
+    with tcp_server(serve) as server:
+        make_endpoint(
+            name="Mail", endpoint_type="smtp", target=f"127.0.0.1:{server.port}", ca_pem=PKI.root_pem,
+            options={"security": "starttls", "server_name": "mail.example.org"},
+        )  # fmt: skip
+        endpoint_tasks.sweep_endpoints()
+        wait_for_checks(1)
+        tasks.sweep_certificates()
+        wait_for_checks(2)
+    monitor = CertificateMonitor.objects.with_state().get()
+    assert (monitor.starttls, monitor.server_name, monitor.state.status) == ("smtp", "mail.example.org", "valid")
+    assert len(monitor.state.facts["chain"]) == 2
+
+
 def test_own_monitor_of_an_address_stands_above_what_endpoints_meet() -> None:
     make_certificate(hostname="localhost", port=8443)
     sight(make_endpoint(target="https://localhost:8443/"), PKI.issue(days=5))

@@ -245,7 +245,7 @@ def test_column_of_users_is_recognised_or_said() -> None:
         ("uptime_kuma", '{"monitorList": [', "line 1, column"),
         ("uptime_kuma", "[]", "no backup of Uptime Kuma"),
         ("uptime_kuma", '{"monitorList": 5}', "no backup of Uptime Kuma"),
-        ("gatus", "endpoints:\n  - name: [x", "line 2, column"),
+        ("gatus", "endpoints:\n  - name: [x", "in what begins in line 2"),
         ("gatus", "- a\n- b", "no configuration of Gatus"),
         ("gatus", "x: !!python/object/apply:os.system ['true']", "line 1"),
         ("gatus", "a: &a [*a]\nendpoints: []", "contains itself"),
@@ -254,7 +254,9 @@ def test_column_of_users_is_recognised_or_said() -> None:
         ("blackbox", "scrape_configs: []", "modules are missing"),
         ("crontab", "# nothing\nA=1\n", "no line of it"),
         ("gatus", "endpoints: " + "[" * 500 + "]" * 500, "nested too deeply"),
+        ("gatus", "[" * 3_000_000, "nested too deeply"),
         ("uptime_kuma", "[" * 100_000, "file 1"),
+        ("uptime_kuma", "[" + "1" * 5000 + "]", "too long"),
         ("gatus", "endpoints: 2026-13-45\nwhen: 2026-99-99", "file 1"),
     ],
 )

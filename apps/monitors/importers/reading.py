@@ -13,6 +13,8 @@ NODES_MOST = 200_000
 DEPTH_MOST = 60
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)")
+#: The C library is ten times as fast; it is in every wheel of PyYAML, but not in every build of it.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 T = TypeVar("T")
 
 
@@ -32,6 +34,8 @@ def load_json(file: SourceFile) -> Any:
         raise ImportFault(f"{file.name}, line {error.lineno}, column {error.colno}: not JSON, {message}.") from None
     except RecursionError:
         raise ImportFault(f"{file.name}: it is nested too deeply.") from None
+    except ValueError:  # a number of thousands of digits
+        raise ImportFault(f"{file.name}: it holds a number that is too long.") from None
 
 
 def load_yaml(file: SourceFile) -> Any:
@@ -41,7 +45,8 @@ def load_yaml(file: SourceFile) -> Any:
         ImportFault: it is none, or made to exhaust whoever reads it; the text names the line.
     """
     try:
-        loader = yaml.SafeLoader(file.text)
+        _sound_depth(file)
+        loader = _LOADER(file.text)
         try:
             node = loader.get_single_node()
             if node is None:
@@ -53,13 +58,30 @@ def load_yaml(file: SourceFile) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ImportFault(f"{file.name}{where}: not YAML, {error.problem or error.context}.") from None
+        began = error.context_mark.line + 1 if error.context_mark and error.context_mark is not mark else 0
+        inside = f", in what begins in line {began}" if began and mark and began != mark.line + 1 else ""
+        raise ImportFault(f"{file.name}{where}: not YAML, {error.problem or error.context}{inside}.") from None
     except yaml.YAMLError as error:
         raise ImportFault(f"{file.name}: not YAML, {' '.join(str(error).split())}.") from None
     except RecursionError:
         raise ImportFault(f"{file.name}: it is nested too deeply.") from None
     except (ValueError, TypeError, OverflowError) as error:  # a date that is none, a key that can't be one
         raise ImportFault(f"{file.name}: a value can't be read, {error}.") from None
+
+
+def _sound_depth(file: SourceFile) -> None:
+    """Refuse deep nesting before nodes are made of it: the C library makes them by recursion, on a stack that ends."""
+    depth = count = 0
+    for event in yaml.parse(file.text, Loader=_LOADER):
+        count += 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEPTH_MOST:
+                raise ImportFault(f"{file.name}, line {event.start_mark.line + 1}: it is nested too deeply.")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if count > 2 * NODES_MOST:
+            raise ImportFault(f"{file.name}: it holds more than {NODES_MOST:,} values.")
 
 
 def _weigh(root: yaml.Node, name: str) -> None:

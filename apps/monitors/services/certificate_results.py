@@ -372,18 +372,26 @@ def record_sighting(
     warn_days: Sequence[int],
     at: datetime,
     actor: Principal,
+    server_name: str = "",
+    starttls: str = "",
 ) -> None:
     """Keep what an endpoint's check met; call it inside a transaction, and only where it is news.
 
     The first endpoint that meets a certificate owns its monitor, and what the others meet there is no news. Where a
     monitor of its own exists for the address, that one decides.
 
+    Args:
+        server_name: the name that was asked for, where it is not the host's.
+        starttls: "smtp" or "imap" where TLS began after that.
+
     Emits: certificate.created, certificate.alert, certificate.recovery, certificate.renewed.
     """
-    monitor = _monitor_at(address, endpoint_id, list(warn_days), actor)
+    name = "" if server_name.lower() == address[0] else server_name.lower()
+    monitor = _monitor_at((*address, name), endpoint_id, list(warn_days), actor)
     if monitor.is_editable or monitor.endpoint_id not in (None, endpoint_id):
         return
-    changed = {"endpoint_id": endpoint_id, "warn_days": list(warn_days), "enabled": True}
+    prelude = starttls if starttls in CertificateMonitor.STARTTLS else CertificateMonitor.PLAIN
+    changed = {"endpoint_id": endpoint_id, "warn_days": list(warn_days), "enabled": True, "starttls": prelude}
     if any(getattr(monitor, name) != value for name, value in changed.items()):
         CertificateMonitor.objects.filter(pk=monitor.pk).update(**changed)
         monitor = CertificateMonitor.objects.with_state().get(pk=monitor.pk)
@@ -395,10 +403,10 @@ def record_sighting(
 
 
 def _monitor_at(
-    address: tuple[str, int], endpoint_id: UUID, warn_days: list[int], actor: Principal
+    address: tuple[str, int, str], endpoint_id: UUID, warn_days: list[int], actor: Principal
 ) -> CertificateMonitor:
-    host, port = address
-    rows = CertificateMonitor.objects.with_state().filter(hostname=host, port=port, server_name="")
+    host, port, name = address
+    rows = CertificateMonitor.objects.with_state().filter(hostname=host, port=port, server_name=name)
     known: CertificateMonitor | None = rows.first()
     if known is not None:
         return known
@@ -408,6 +416,7 @@ def _monitor_at(
                 num=leases.next_value("certificates"),
                 hostname=host,
                 port=port,
+                server_name=name,
                 warn_days=warn_days,
                 source=CertificateMonitor.ENDPOINT,
                 endpoint_id=endpoint_id,

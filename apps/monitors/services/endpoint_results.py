@@ -224,6 +224,8 @@ def _apply_certificate(state: _State, run: CheckRun, actor: Principal) -> None:
         warn_days=state.cert_warn_days,
         at=run.at,
         actor=actor,
+        server_name=str(run.config.options.get("server_name") or ""),
+        starttls=run.config.endpoint_type if run.config.options.get("security") == "starttls" else "",
     )
     facts = facts_of(seen, address)
     state.certificate, state.certificate_alert = facts, key
