@@ -69,8 +69,8 @@ def compiled(source: str) -> Template:
         template = Template(source, engine=_ENGINE)
     except TemplateSyntaxError as error:
         token = getattr(error, "token", None)
-        line = f"line {token.lineno}: " if token is not None and "line" not in str(error) else ""
-        raise BadTemplate(f"{line}{error}") from error
+        where = f"line {token.lineno}: " if token is not None and "line" not in str(error) else ""
+        raise BadTemplate(f"{where}{error}") from error
     for node in template.nodelist.get_nodes_by_type(TextNode):
         assert isinstance(node, TextNode)
         if any(mark in node.s for mark in ("{{", "}}", "{%", "%}")):
@@ -85,7 +85,7 @@ def compiled(source: str) -> Template:
 
 def _expressions(nodes: Iterable[Node]) -> Iterator[tuple[FilterExpression, int]]:
     for node in nodes:
-        line = node.token.lineno if node.token else 1
+        line = (node.token.lineno if node.token else 1) or 1
         if isinstance(node, VariableNode):
             yield node.filter_expression, line
         elif isinstance(node, IfNode):
@@ -132,12 +132,12 @@ def rendered(source: str, values: Mapping[str, str], *, most: int) -> str:
         BadTemplate: it can't be used after all.
     """
     try:
-        text = compiled(source).render(Context(dict(values), autoescape=False))
+        text = str(compiled(source).render(Context(dict(values), autoescape=False)))
     except BadTemplate:
         raise
     except Exception as error:  # a comparison of what can't be compared, a filter without its argument
         raise BadTemplate(f"{type(error).__name__}: {error}") from error
-    text = str(text).strip()
+    text = text.strip()
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

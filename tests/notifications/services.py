@@ -135,7 +135,8 @@ SERVICES: dict[str, Service] = {
         (answer(429, {"errcode": "M_LIMIT_EXCEEDED", "error": "Too many requests", "retry_after_ms": 2500}), 2.5),
         answer(401, {"errcode": "M_UNKNOWN_TOKEN", "error": "Invalid access token"}),
         "/_matrix/client/v3/rooms/%21abc%3Aexample.org/send/m.room.message/0192f0c4-0000-7000-8000-000000000001",
-        lambda body: [body["body"], body["formatted_body"]], lambda body: [(json.dumps(body, ensure_ascii=False), 65536)],
+        lambda body: [body["body"], body["formatted_body"]],
+        lambda body: [(json.dumps(body, ensure_ascii=False), 65536)],
         method="PUT",
     ),
     "mattermost": Service(

@@ -38,8 +38,8 @@ def test_placeholders_and_conditions_work(source: str, text: str) -> None:
         "{% load os %}", "{% include 'settings' %}", "{% extends 'x' %}", "{% for a in name %}{{ a }}{% endfor %}",
         "{% with a=name %}{{ a }}{% endwith %}", "{% now 'Y' %}", "{% debug %}", "{% csrf_token %}", "{% url 'x' %}",
         "{{ name|ljust:1000000000 }}", "{{ name|add:name }}", "{{ name|safe }}", "{{ name.upper }}", "{{ request }}",
-        "{{ settings.SECRET_KEY }}", "{{ name.__class__ }}", "{% if request %}x{% endif %}", "{{ name }", "{% if name %}",
-        "{{ }}", "{{ name|nothing }}", "{% if a == b.c %}x{% endif %}",
+        "{{ settings.SECRET_KEY }}", "{{ name.__class__ }}", "{% if request %}x{% endif %}", "{{ name }",
+        "{% if name %}", "{{ }}", "{{ name|nothing }}", "{% if a == b.c %}x{% endif %}",
     ],
 )  # fmt: skip
 def test_what_could_reach_further_is_refused_when_it_is_written(source: str) -> None:

@@ -43,6 +43,9 @@ def _form_field(one: Field) -> forms.Field:
     return forms.CharField(**common)
 
 
+_LIMIT_GROUP = ("…Limit", "so that a storm does not flood it", ("most_messages", "most_per_s"))
+
+
 def channel_form(kind: str) -> type[ConsoleForm]:
     """Return the form of a channel of this kind; its fields are the transport's."""
     transport = transports[kind]
@@ -72,8 +75,7 @@ def channel_form(kind: str) -> type[ConsoleForm]:
         ("…When it fails", "who is told instead", ("fallback",)),
         manners.QUIET_GROUP,
         *([manners.DIGEST_GROUP] if transport.takes_summaries else []),
-        *([("…Limit", "so that a storm does not flood it", ("most_messages", "most_per_s"))] if transport.takes_summaries
-          else []),
+        *([_LIMIT_GROUP] if transport.takes_summaries else []),
         manners.WORDS_GROUP,
     )  # fmt: skip
     if not transport.takes_summaries:  # the other side opens and closes alerts one by one

@@ -45,8 +45,9 @@ class DestinationFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Keep what was chosen."""
-        known = {str(number): number for number in selectors.names_of_destinations()} if self.value() else {}
-        return queryset.filter(destination_id=known[self.value()]) if self.value() in known else queryset
+        chosen = self.value()
+        known = {str(number): number for number in selectors.names_of_destinations()} if chosen else {}
+        return queryset.filter(destination_id=known[chosen]) if chosen in known else queryset
 
 
 class AboutFilter(admin.SimpleListFilter):

@@ -74,8 +74,8 @@ class MannersForm(forms.Form):
         max_length=MOST_BODY,
         label="Text",
         widget=forms.Textarea(attrs={"rows": 4, "class": "wk-mono"}),
-        help_text="The usual text where empty. {{ name }} stands for a value, {% if note %}…{% endif %} for a condition; "
-        f"there are {', '.join(NAMES)}.",
+        help_text="The usual text where empty. {{ name }} stands for a value, {% if note %}…{% endif %} for a "
+        f"condition; there are {', '.join(NAMES)}.",
     )
 
     def clean(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class FactLike(Protocol):
     at: Any
     uid: Any
     seq: Any
+    actor: Any
 
 
 @dataclass(slots=True)
@@ -69,7 +70,8 @@ def names_of(fact: FactLike) -> set[str]:
     found: set[str] = set()
     pairs = [(fact.subject_kind, fact.subject_id, fact.subject_name)]
     if fact.name.startswith("alert."):
-        pairs.append(tuple(str(fact.data.get(f"subject_{part}") or "") for part in ("kind", "id", "name")))
+        data = fact.data
+        pairs.append((data.get("subject_kind") or "", data.get("subject_id") or "", data.get("subject_name") or ""))
     for kind, number, name in pairs:
         found |= {name, number, f"{kind}:{number}", f"{kind}:{name}"}
     return {name.casefold() for name in found if name}

@@ -70,10 +70,9 @@ class Past:
             return
         rows = self._rows.filter(Q(event_name__in=_TELLING) | Q(held=True), lane__in=lanes).order_by("id")
         failed: list[int] = []
-        for lane, held, waits_for, *rest in rows.values_list(
+        for lane, held, waits_for, number, name, state, until, bundle_state in rows.values_list(
             "lane", "held", "waits_for", "id", "event_name", "state", "next_attempt_at", "bundle__state"
         ):
-            number, name, state, until, bundle_state = rest
             waits = waits_for if held and state == Delivery.State.PENDING else ""
             self.lanes[lane].append(Row(number, name, state, waits, until, bundle_state or ""))
             if state in (Delivery.State.FAILED, Delivery.State.SUPPRESSED):

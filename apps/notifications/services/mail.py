@@ -9,7 +9,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.notifications.models import Delivery, Mail
-from apps.notifications.services.deliveries import lane_of, ring_after_commit
+from apps.notifications.routing.facts import lane_of
+from apps.notifications.services.deliveries import ring_after_commit
 from apps.notifications.transports.email import config_from_url
 
 log = logging.getLogger(__name__)

@@ -21,9 +21,9 @@ from apps.notifications.models import Channel, Delivery, Escalation, Rule, Webho
 from apps.notifications.patterns import INBOX_DEFAULT, TOLD_DIRECTLY
 from apps.notifications.routing import Past, Plan, Routes, RuleRoute, asked_rules, current_routes, plan_for
 from apps.notifications.routing.explain import held_back
+from apps.notifications.routing.facts import lane_of
 from apps.notifications.routing.past import OPENING
 from apps.notifications.services.deliveries import (
-    lane_of,
     new_delivery,
     ring_after_commit,
     suppress,

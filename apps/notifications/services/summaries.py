@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from apps.core.ids import new_id
 from apps.notifications.models import Channel, Delivery
-from apps.notifications.services.deliveries import lane_of, ring_after_commit
+from apps.notifications.routing.facts import lane_of
+from apps.notifications.services.deliveries import ring_after_commit
 from apps.notifications.transports import transports
 
 MOST_LINES = 20  # in the text; `items` names all
@@ -31,7 +32,7 @@ def tell_held(now: datetime | None = None) -> int:
     due = Delivery.objects.filter(held=True, next_attempt_at__lte=now)
     told = 0
     for number in due.order_by().values_list("destination_id", flat=True).distinct():
-        rows = list(
+        rows: list[Any] = list(
             due.filter(destination_id=number).order_by("id").values(
                 "id", "uid", "event_name", "event_at", "subject_kind", "subject_id", "subject_name", "thing",
                 "waits_for", "payload__title", "payload__level", "audience",

@@ -12,8 +12,8 @@ from apps.core.ids import new_id
 from apps.core.net import run_sync
 from apps.core.principals import Principal
 from apps.notifications.models import Attempt, Channel, ChannelState, Delivery, Webhook, WebhookState
+from apps.notifications.routing.facts import lane_of
 from apps.notifications.services import channels, webhooks
-from apps.notifications.services.deliveries import lane_of
 from apps.notifications.services.sending import webhook_config
 from apps.notifications.transports import Message, Outcome, transports
 

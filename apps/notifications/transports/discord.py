@@ -33,7 +33,7 @@ class Discord(Transport):
             embed["url"] = message.url
         if message.at is not None:
             embed["timestamp"] = message.at.isoformat()
-        payload = {
+        payload: dict[str, Any] = {
             "username": config.get("username") or "Watchkeeper",
             "embeds": [embed],
             "allowed_mentions": {"parse": []},

@@ -132,7 +132,7 @@ class TransportFieldSerializer(serializers.Serializer[Any]):
     kind = Str(help_text="text, url, integer, choice, texts (a list) or headers (name -> value).")
     required = serializers.BooleanField()  # type: ignore[assignment]
     secret = serializers.BooleanField()
-    default = serializers.JSONField(allow_null=True)  # type: ignore[assignment]
+    default = serializers.JSONField(allow_null=True)
     choices = serializers.ListField(child=Str())
     help = Str(allow_blank=True)
 

@@ -176,7 +176,7 @@ class LedgerSerializer(DeliverySerializer):
             *DeliverySerializer.Meta.fields, "kind", "destination", "rule_id", "waits_for", "bundle_id",
             "in_place_of_id",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields = fields  # type: ignore[assignment]
 
     @extend_schema_field(SubjectSerializer)
     def get_destination(self, row: Delivery) -> dict[str, str]:
