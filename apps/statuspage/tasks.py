@@ -1,14 +1,19 @@
 """Sweeps: statuses, maintenances whose time has come, drafts, mails; keep times."""
 
 from datetime import timedelta
+from functools import partial
 
 from django.utils import timezone
 
 from apps.core import runtime_settings
 from apps.core.pulse import sweep
 from apps.core.registries import Keep, keeps
+from apps.core.runner import runner
 from apps.statuspage import services
-from apps.statuspage.models import Component, Mailing, StatusChange
+from apps.statuspage.models import Component, Mailing, Post, StatusChange
+from apps.statuspage.services import posts
+
+LANE, AT_ONCE = "status posts", 16
 
 runtime_settings.declare(
     "retention", "status_changes", "duration", 400 * 86400,
@@ -41,6 +46,19 @@ def send_mailings() -> None:
     services.send_mailings()
 
 
+@sweep("statuspage.posts", every_s=2, shared=True)
+def send_posts() -> None:
+    """Claim due posts and hand them to the runner."""
+    free = runner().free(LANE, AT_ONCE)
+    if free:
+        for job in posts.claim_posts(free):
+            runner().submit(LANE, partial(_post, job))
+
+
+async def _post(job: posts.Job) -> None:
+    runner().store(posts.record_posts, await posts.send_post(job))
+
+
 def prune_changes(limit: int) -> int:
     """Delete at most `limit` old status changes; each component's last one stays. Returns how many."""
     before = timezone.now() - timedelta(seconds=runtime_settings.get("retention.status_changes"))
@@ -65,5 +83,15 @@ def prune_mailings(limit: int) -> int:
     return len(ids)
 
 
+def prune_posts(limit: int) -> int:
+    """Delete at most `limit` settled posts past their keep time; returns how many."""
+    before = timezone.now() - timedelta(seconds=runtime_settings.get("retention.status_mailings"))
+    rows = Post.objects.filter(created_at__lt=before, next_attempt_at__isnull=True).order_by("created_at")
+    ids = list(rows.values_list("id", flat=True)[:limit])
+    Post.objects.filter(id__in=ids).delete()
+    return len(ids)
+
+
+keeps.register("status posts", Keep("statuspage_post", "retention.status_mailings", prune_posts))
 keeps.register("status changes", Keep("statuspage_statuschange", "retention.status_changes", prune_changes))
 keeps.register("status mailings", Keep("statuspage_mailing", "retention.status_mailings", prune_mailings))

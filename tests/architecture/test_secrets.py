@@ -76,6 +76,7 @@ def test_every_sealed_field_is_known_to_this_test() -> None:
         "notifications.Channel.config",
         "notifications.Webhook.secret",
         "notifications.Webhook.previous_secret",
+        "statuspage.Subscriber.secret",  # shown once, where a webhook is added
         "notifications.Mail.text",  # never offered by API or console
         "accounts.TotpDevice.seed",  # shown once, at its enrolment
     }

@@ -167,9 +167,30 @@ class SubscriberSerializer(serializers.ModelSerializer[Subscriber]):
 
     class Meta:
         model = Subscriber
-        fields = ["id", "page_id", "address", "state", "component_ids", "asked_at", "confirmed_at"]
+        fields = ["id", "page_id", "kind", "address", "state", "component_ids", "asked_at", "confirmed_at"]
         read_only_fields = fields
 
     def get_component_ids(self, row: Subscriber) -> list[str]:
         """Return the components whose news are wanted."""
         return [str(component.id) for component in row.components.all()]
+
+
+class StatusWebhookSerializer(serializers.Serializer[Any]):
+    """A program to be told."""
+
+    page_id = serializers.UUIDField(required=False, help_text="Default: the default page.")
+    url = serializers.CharField(max_length=2000)
+    secret = serializers.CharField(
+        required=False, allow_blank=True, default="", write_only=True, help_text="whsec_ and base64; made if absent."
+    )
+    component_ids = serializers.ListField(child=serializers.UUIDField(), required=False, max_length=500)
+
+
+class StatusWebhookMadeSerializer(SubscriberSerializer):
+    """A subscriber with its secret, shown once."""
+
+    secret = serializers.CharField(read_only=True)
+
+    class Meta(SubscriberSerializer.Meta):
+        fields = [*SubscriberSerializer.Meta.fields, "secret"]
+        read_only_fields = fields

@@ -19,7 +19,11 @@ router.register("status/notices", NoticeViewSet, basename="status-notice")
 
 urlpatterns = [
     *router.urls,
-    re_path(r"^status/subscribers/?$", SubscriberViewSet.as_view({"get": "list"}), name="status-subscriber-list"),
+    re_path(
+        r"^status/subscribers/?$",
+        SubscriberViewSet.as_view({"get": "list", "post": "create"}),
+        name="status-subscriber-list",
+    ),
     re_path(
         r"^status/subscribers/(?P<id>[^/]+)/?$",
         SubscriberViewSet.as_view({"delete": "destroy"}),

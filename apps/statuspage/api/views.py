@@ -23,6 +23,8 @@ from apps.statuspage.api.serializers import (
     NoticeSerializer,
     NoticeUpdateSerializer,
     PageSerializer,
+    StatusWebhookMadeSerializer,
+    StatusWebhookSerializer,
     SubscriberSerializer,
     UpdateSerializer,
 )
@@ -414,17 +416,43 @@ class NoticeViewSet(ApiViewSet):
     )
 )
 class SubscriberViewSet(ApiViewSet):
-    """Subscribers: see and remove."""
+    """Subscribers: see and remove; programs are added here, people subscribe by themselves."""
 
     queryset = Subscriber.objects.prefetch_related("components")
     serializer_class = SubscriberSerializer
     lookup_field = "id"
     cursor_field = "id"
-    codes: ClassVar[dict[str, str]] = {"list": "status:subscribers", "destroy": "status:subscribers"}
+    codes: ClassVar[dict[str, str]] = {
+        "list": "status:subscribers",
+        "create": "status:subscribers",
+        "destroy": "status:subscribers",
+    }
+    secret_answers = frozenset({"create"})
 
     def filter_queryset(self, queryset: Any) -> Any:
         """Apply `page_id`."""
         return _of_page(queryset, self.request)
+
+    @extend_schema(
+        operation_id="status_subscribers_create", summary="Have a program told", request=StatusWebhookSerializer,
+        responses={201: StatusWebhookMadeSerializer},
+        examples=[OpenApiExample("A chat bot", value={"url": "https://bot.example.org/status"}, request_only=True)],
+    )  # fmt: skip
+    @idempotent
+    def create(self, request: Request) -> Response:
+        """Add a webhook; the answer shows its signing secret, this once."""
+        values = clean(StatusWebhookSerializer, request.data)
+        caller = self.principal()
+        given = values.get("page_id")
+        page = _one(Page, "page_id", given, caller) if given else services.default_page(actor=caller)
+        wanted = set(values.get("component_ids", ()))
+        components = list(Component.objects.filter(pk__in=wanted))
+        if len(components) != len(wanted):
+            raise Invalid({"component_ids": "there is no such component"})
+        row, secret = services.add_webhook(
+            page=page, url=values["url"], secret=values["secret"], components=components, actor=caller
+        )
+        return Response({**SubscriberSerializer(row).data, "secret": secret}, status=201)
 
     @extend_schema(operation_id="status_subscribers_delete", summary="Remove a subscriber", responses={204: None})
     def destroy(self, request: Request, id: str) -> Response:

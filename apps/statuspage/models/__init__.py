@@ -3,7 +3,7 @@
 from apps.statuspage.models.components import Component, ComponentState, Group, StatusChange
 from apps.statuspage.models.notices import Notice, NoticeEdit, NoticeUpdate
 from apps.statuspage.models.pages import Page, PageLogo, PageState, StatusVersion
-from apps.statuspage.models.subscribers import Mailing, Subscriber
+from apps.statuspage.models.subscribers import Mailing, Post, Subscriber
 
 __all__ = [
     "Component",
@@ -16,6 +16,7 @@ __all__ = [
     "Page",
     "PageLogo",
     "PageState",
+    "Post",
     "StatusChange",
     "StatusVersion",
     "Subscriber",

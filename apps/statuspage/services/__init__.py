@@ -30,6 +30,7 @@ from apps.statuspage.services.pages import (
     update_page,
 )
 from apps.statuspage.services.subscriptions import (
+    add_webhook,
     ask_subscription,
     confirm_subscription,
     drop_unconfirmed,
@@ -39,6 +40,7 @@ from apps.statuspage.services.subscriptions import (
 
 __all__ = [
     "add_update",
+    "add_webhook",
     "ask_subscription",
     "confirm_subscription",
     "create_component",

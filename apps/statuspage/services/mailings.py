@@ -1,17 +1,25 @@
-"""Telling subscribers: one mailing a published change, its mails queued in portions through the delivery ledger."""
+"""Telling subscribers: one mailing a published change; mails and posts are queued in portions."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from apps.notifications.services import queue_mail
 from apps.statuspage.addresses import notice_url, unsubscribe_url, url_of
-from apps.statuspage.models import Mailing, Notice, Subscriber
+from apps.statuspage.models import Mailing, Notice, Post, Subscriber
 
 AT_ONCE = 50
 
 
-def tell_subscribers(notice: Notice, message: str, *, is_new: bool = False, moved: bool = False) -> Mailing | None:
+def tell_subscribers(
+    notice: Notice, message: str, *, event: str, public: Mapping[str, Any], is_new: bool = False, moved: bool = False
+) -> Mailing | None:
     """Write a mailing about a published notice; call it in the transaction of the change.
+
+    Args:
+        event, public: what programs get: the fact's name and its public part.
 
     Returns:
         None where the page has no confirmed subscriber.
@@ -39,12 +47,13 @@ def tell_subscribers(notice: Notice, message: str, *, is_new: bool = False, move
         page=page,
         subject=f"[{page.name}] {what}: {notice.title}"[:255],
         text="\n".join(lines),
+        payload={"type": event, "timestamp": public["at"], "data": dict(public), "url": notice_url(page, notice)},
         component_ids=[str(pk) for pk in notice.components.values_list("id", flat=True)],
     )
 
 
 def send_mailings() -> int:
-    """Queue the mails of open mailings, a portion each; returns how many were queued.
+    """Queue the mails and posts of open mailings, a portion each; returns how many were queued.
 
     The portion and the place it ends at are one transaction: a worker that dies leaves nobody out and tells nobody
     twice.
@@ -71,13 +80,16 @@ def _queue(mailing: Mailing) -> int:
         wanted = {str(component.id) for component in subscriber.components.all()}
         if wanted and about and not wanted & about:
             continue
+        count += 1
+        if subscriber.kind == Subscriber.WEBHOOK:
+            Post.objects.create(subscriber=subscriber, payload=mailing.payload)
+            continue
         page = subscriber.page
         text = (
             f"{mailing.text}\n\n--\nYou get this because you asked for news of {page.name}: {url_of(page)}\n"
             f"Leave: {unsubscribe_url(page, subscriber)}\n"
         )
         queue_mail(subscriber.email, mailing.subject, text)
-        count += 1
     if portion:
         mailing.after = portion[-1].id
     if len(portion) < AT_ONCE:

@@ -131,8 +131,9 @@ def _publish(notice: Notice, actor: Principal) -> Notice:
     touch_pages()
     name = "status.incident_created" if notice.kind == "incident" else "status.maintenance_scheduled"
     first = notice.updates.order_by("id").last()
-    _emit_public(name, notice, actor, first.message if first else "")
-    tell_subscribers(notice, first.message if first else "", is_new=True)
+    message = first.message if first else ""
+    public = _emit_public(name, notice, actor, message)
+    tell_subscribers(notice, message, event=name, public=public, is_new=True)
     refresh_components(list(notice.components.values_list("id", flat=True)), now=now)
     return notice
 
@@ -189,8 +190,8 @@ def _say(
         _emit("status.notice_changed", notice, actor, after={"state": state, "message": message})
         return update
     touch_pages()
-    _emit_public(event, notice, actor, message)
-    tell_subscribers(notice, message, moved=moved)
+    public = _emit_public(event, notice, actor, message)
+    tell_subscribers(notice, message, event=event, public=public, moved=moved)
     return update
 
 
@@ -318,8 +319,8 @@ def _emit(name: str, notice: Notice, actor: Principal, **more: Any) -> None:
     emit(name, subject=_subject(notice), actor=actor, data=_facts(notice), **more)
 
 
-def _emit_public(name: str, notice: Notice, actor: Principal, message: str) -> None:
-    public = {
+def _emit_public(name: str, notice: Notice, actor: Principal, message: str) -> dict[str, Any]:
+    public: dict[str, Any] = {
         "page": notice.page.slug,
         "reference": notice.reference,
         "kind": notice.kind,
@@ -334,6 +335,7 @@ def _emit_public(name: str, notice: Notice, actor: Principal, message: str) -> N
     }
     data = {**_facts(notice), "page_id": str(notice.page_id), "public": public}
     emit(name, subject=_subject(notice), actor=actor, data=data, after={"state": notice.state, "message": message})
+    return public
 
 
 def _subject(notice: Notice) -> Subject:

@@ -15,11 +15,13 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from apps.core import context, runtime_settings
-from apps.core.errors import Invalid, NotFound
+from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.events import Subject, emit
 from apps.core.ids import new_secret
 from apps.core.principals import Principal
 from apps.notifications.services import queue_mail
+from apps.notifications.services.targets import check_url_form
+from apps.notifications.signing import clean_secret, make_secret
 from apps.statuspage.addresses import confirm_url, read_unsubscribe_token, unsubscribe_url, url_of
 from apps.statuspage.models import Component, Page, Subscriber
 from apps.statuspage.services.common import locked
@@ -163,6 +165,42 @@ def leave(*, token: str, actor: Principal) -> None:
     row = find_by_unsubscribe_token(token)
     if row is not None:
         remove_subscriber(subscriber_id=row.pk, actor=actor)
+
+
+def add_webhook(
+    *, page: Page, url: str, actor: Principal, components: Iterable[Component] = (), secret: str = ""
+) -> tuple[Subscriber, str]:
+    """Have a program told of a page's notices by signed posts.
+
+    Returns:
+        The subscriber and its secret: this is the only time it is shown.
+
+    Raises:
+        Invalid: the outbound policy refuses the URL, the secret has the wrong form (422).
+        Conflict: this page tells that URL already (409).
+
+    Emits: status.subscriber_confirmed.
+    """
+    target = check_url_form(url)
+    secret = clean_secret(secret) if secret else make_secret()
+    rows = list(components)
+    if any(row.page_id != page.id for row in rows):
+        raise Invalid({"component_ids": "a component stands on another page"})
+    with transaction.atomic():
+        if Subscriber.objects.filter(page=page, url=target).exists():
+            raise Conflict("This page tells that address already.", code="url_taken")
+        row = Subscriber(
+            page=page,
+            kind=Subscriber.WEBHOOK,
+            url=target,
+            secret=secret,
+            state="confirmed",
+            confirmed_at=timezone.now(),
+        )
+        row.save(force_insert=True)
+        row.components.set(rows)
+        emit("status.subscriber_confirmed", subject=_subject(row), actor=actor, data=_facts(row))
+    return row, secret
 
 
 def remove_subscriber(*, subscriber_id: UUID | str, actor: Principal) -> None:
