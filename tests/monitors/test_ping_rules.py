@@ -33,8 +33,8 @@ def come(heartbeat: Heartbeat, names: list[str], at: datetime = T0, **more: Any)
 
 
 def told(heartbeat: Heartbeat) -> list[tuple[str, str]]:
-    facts = Event.objects.filter(subject_id=str(heartbeat.id), name__in=["heartbeat.deadline_missed", "heartbeat.failed",
-                                                                          "heartbeat.recovered"])  # fmt: skip
+    names = ["heartbeat.deadline_missed", "heartbeat.failed", "heartbeat.recovered"]
+    facts = Event.objects.filter(subject_id=str(heartbeat.id), name__in=names)
     return [(fact.name.partition(".")[2], fact.data.get("message", "")) for fact in facts.order_by("id")]
 
 

@@ -30,7 +30,7 @@ GATE_KEPT_S = 1.0
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 # What identifies by itself must not stand in a log.
-_MASKED_PATH = re.compile(r"^(/ping/|/api/v1/hooks/|/api/v1/push/|/admin/reset/)[^/]+")
+_MASKED_PATH = re.compile(r"^(/ping/k/|/ping/|/badge/|/api/v1/hooks/|/api/v1/push/|/admin/reset/)[^/]+")
 _MASKED_QUERY = re.compile(r"((?:^|&)(?:token|ticket|key|secret|signature|password)=)[^&]*", re.IGNORECASE)
 
 #: Paths that never show a page and so need no nonce.

@@ -45,7 +45,8 @@ class PingKeyAdmin(ConsoleAdmin):
     }
     list_title = "Ping keys"
     intro = (
-        "One credential for many jobs, which name themselves in the address. A key can add heartbeats by their first ping."
+        "One credential for many jobs, which name themselves in the address. "
+        "A key can add heartbeats by their first ping."
     )
     add_label = "Add ping key"
     empty: ClassVar = (
