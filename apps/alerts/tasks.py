@@ -31,7 +31,7 @@ def sweep_thresholds() -> None:
 def sweep_muted() -> None:
     """Follow silences that began or ended, tell of what is no longer muted, end flaps; one worker a period."""
     begin_and_end()
-    review_due()
+    review_due(for_s=1.0)  # other sweeps wait
     settle_flaps()
 
 

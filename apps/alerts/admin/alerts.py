@@ -21,6 +21,14 @@ from apps.core.admin.words import spoken
 from apps.core.templatetags.console import ago, badge
 
 EVENTS = "alert.*"
+#: Why nothing is told of an alert now, for a narrow column.
+MUTED = {
+    Alert.Mute.SILENCE: "Silenced",
+    Alert.Mute.MAINTENANCE: "Maintenance",
+    Alert.Mute.DEPENDENCY: "Because of",
+    Alert.Mute.WAITING: "Waiting",
+    Alert.Mute.FLAPPING: "Flapping",
+}
 #: How a change before an alert is related to it.
 NEAR = {
     "subject": "this thing",
@@ -177,9 +185,8 @@ class AlertAdmin(ConsoleAdmin):
         if row.status == ACKNOWLEDGED:
             return format_html("{}<span class='sub'>by {}</span>", badge(row.status), row.acknowledged_by)
         if row.muted_by and row.is_open:
-            return format_html(
-                "{}<span class='sub'>{}</span>", badge("silenced", row.get_muted_by_display()), row.muted_reason
-            )
+            word, cause = MUTED[row.muted_by], row.cause_name[:40]
+            return format_html("{}<span class='sub'>{}</span>", badge("silenced", word), cause)
         return badge(row.status)
 
     @column("Opened", order="id", css="tight")

@@ -30,6 +30,8 @@ SOURCES = [
 ]
 #: Steps that the form offers; the API takes as many.
 OFFERED = STEPS_MOST
+#: So many empty ones are shown behind those in use; saving shows further ones.
+SPARE, LEAST_SHOWN = 2, 4
 #: Place in a refusal of the service -> field of the form.
 _PLACES = {
     f"steps.{number - 1}{suffix}": f"step{number}_{field}"
@@ -111,10 +113,12 @@ class PolicyForm(ConsoleForm):
         for number in range(1, OFFERED + 1):
             if self[f"step{number}_after"].value() not in (None, ""):
                 used = number
+        shown = []
         for part in found:
-            if part["title"].startswith("Step ") and int(part["title"].split()[1]) <= max(used, 1):
-                part["open"] = True
-        return found
+            number = int(part["title"].split()[1]) if part["title"].startswith("Step ") else 0
+            if number <= max(used + SPARE, LEAST_SHOWN):
+                shown.append({**part, "open": part.get("open") or 0 < number <= max(used, 1)})
+        return shown
 
     groups: ClassVar = (
         ("Policy", "", ("name", "position", "enabled")),

@@ -149,7 +149,8 @@ def _change(
 ) -> _Change | None:  # fmt: skip
     if name in _NOT or name in _MONITORS or name.startswith(_NOT_FAMILIES) or audience.get("owner_id"):
         return None
-    fields = sorted({*(audit.get("after") or ()), *(audit.get("before") or ())})[:8]
+    # Of what was made or removed all fields are new; only of a change do they say something.
+    fields = sorted(set(audit.get("after") or ()) & set(audit.get("before") or ()))[:8]
     about = (str(data.get("subject_kind", "")), str(data.get("subject_id", ""))) if kind == "alert" else ("", "")
     by_person = actor.get("kind") in ("user", "api_key")
     return _Change(

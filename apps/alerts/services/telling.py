@@ -1,16 +1,20 @@
 """What escalation and reminders share: may this alert be told of now, and its facts."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from apps.alerts.models import Alert
+from django.utils import timezone
+
+from apps.alerts.models import Alert, Silence
 from apps.alerts.services.alerts import facts_of
-from apps.alerts.services.verdicts import judge
+from apps.alerts.services.verdicts import judge, wanted_silent
 from apps.alerts.states import ACKNOWLEDGED, RESOLVED
 from apps.core.events import Subject, emit
 from apps.core.models import Event
 from apps.core.principals import system
+from apps.core.registries import delivery_holds
+from apps.notifications.patterns import TOLD_DIRECTLY
 
 ACTOR = system("alerts")
 
@@ -42,3 +46,34 @@ def emit_about(name: str, alert: Alert, *, message: str, at: datetime, more: Map
         data={**facts_of(alert), "message": message, **more},
         at=at,
     )
+
+
+# --- the moment of sending -----------------------------------------------------------------------------------------
+
+Fact = tuple[str, str, str]
+
+
+def hold_back(facts: Collection[Fact]) -> Mapping[Fact, str]:
+    """Answer which steps and reminders nobody is to be told of any more: the alert is over, taken, or silenced.
+
+    Asked when a message is about to leave, which may be long after it was queued. Two queries for any number of facts.
+    """
+    asked = [fact for fact in facts if fact[0] in TOLD_DIRECTLY and fact[1] == "alert"]
+    if not asked:
+        return {}
+    alerts = {str(row.id): row for row in Alert.objects.filter(id__in={fact[2] for fact in asked})}
+    now = timezone.now()
+    running = list(Silence.objects.running(now))
+    found: dict[Fact, str] = {}
+    for fact in asked:
+        alert = alerts.get(fact[2])
+        if alert is None:
+            continue
+        verdict = wanted_silent(alert, now=now, running=running)
+        reason = why_over(alert) or (verdict.reason if verdict is not None else "")
+        if reason:
+            found[fact] = reason
+    return found
+
+
+delivery_holds.register("alerts.escalation", hold_back)

@@ -121,7 +121,8 @@ def _checks(alert: Alert) -> list[dict[str, Any]]:
         return [_step("seen", "info", alert.opened_at, f"The checks reported: {alert.evidence.get('last_error', '')}")]
     words = ", ".join(one["status"] for one in checks)
     error = next((one["error"] for one in reversed(checks) if one["error"]), "")
-    text = f"The last {len(checks)} checks: {words}." + (f" The last error: {error}." if error else "")
+    what = f"The last {len(checks)} checks" if len(checks) > 1 else "The only check so far"
+    text = f"{what}: {words}." + (f" The last error: {error.rstrip('.')}." if error else "")
     return [_step("seen", "info", alert.opened_at, text, checks=checks)]
 
 
@@ -129,7 +130,7 @@ def _conditions(alert: Alert) -> list[dict[str, Any]]:
     evidence = alert.evidence
     if alert.source == "endpoint" and evidence.get("threshold"):
         text = (
-            f"{evidence.get('consecutive_failures')} failures in a row; the endpoint tells after "
+            f"{_count(evidence.get('consecutive_failures') or 1, 'failure')} in a row; this endpoint tells after "
             f"{evidence['threshold']}."
         )
         return [_step("condition", "passed", alert.opened_at, text)]
@@ -141,6 +142,10 @@ def _conditions(alert: Alert) -> list[dict[str, Any]]:
         text = f"Its time of grace, {spoken(evidence['grace_seconds'])}, was over."
         return [_step("condition", "passed", alert.opened_at, text)]
     return []
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _opened(alert: Alert) -> dict[str, Any]:
@@ -207,7 +212,7 @@ def _deliveries(seqs: list[int]) -> list[dict[str, Any]]:
         if row.reason:
             text += f" {row.reason}"
         if tries:
-            text += f" {len(tries)} attempt{'s' if len(tries) > 1 else ''}, the last: {tries[-1]['answer']}."
+            text += f" {_count(len(tries), 'attempt')}, the last: {tries[-1]['answer']}."
         outcome = {"delivered": "told", "bundled": "told", "failed": "failed", "pending": "held"}.get(
             row.state, "suppressed"
         )

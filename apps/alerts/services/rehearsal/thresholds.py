@@ -28,6 +28,8 @@ SERVERS_MOST = 200
 WARM_UP = timedelta(hours=1)
 _PER_MOUNT = {"disk": 1, "inodes": 4}
 _PAGE = 5000
+#: A span that begins a little before the keep time of a level is still read from it.
+SLACK_MS = 3_600_000
 
 
 @rehearsal("threshold", "thresholds:view")
@@ -199,7 +201,7 @@ def _level(report: Report, start: datetime, servers: int, budget: Budget) -> str
     span_ms = _ms(report.until) - _ms(start)
     for level in retention.LEVELS:
         width = retention.interval_s() * 1000 if level is RAW else level.ms
-        if _ms(report.since) >= now_ms - level.keep_ms and span_ms / width * max(1, servers) <= budget.rows:
+        if _ms(report.since) >= now_ms - level.keep_ms - SLACK_MS and span_ms / width * max(1, servers) <= budget.rows:
             return level.name
     return retention.LEVELS[-1].name
 
