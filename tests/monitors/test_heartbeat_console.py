@@ -96,8 +96,9 @@ def test_log_of_ten_thousand_pings_is_walked_without_gap_or_repeat(operator: Cli
         with CaptureQueriesContext(connection) as queries:
             answer = operator.get(f"{path}?before={before}" if before else path)
         counts.add(len([query for query in queries if "monitors_ping" in query["sql"]]))
-        seen += [one["one"].n for one in answer.context_data["pings"]]  # type: ignore[attr-defined]
-        before = answer.context_data["before"]  # type: ignore[attr-defined]
+        shown: dict[str, Any] = answer.context_data  # type: ignore[assignment]
+        seen += [one["one"].n for one in shown["pings"]]
+        before = shown["before"]
         if not before:
             break
     assert seen == list(range(10_000, 0, -1))

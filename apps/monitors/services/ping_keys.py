@@ -164,8 +164,10 @@ def _cleaned(values: Mapping[str, Any], key: PingKey | None) -> dict[str, Any]:
     found = {**values, "name": str(values["name"] or "").strip(), "cron": values["cron"] or ""}
     if not 1 <= len(found["name"]) <= 100:
         problems["name"] = "give a name of 1 to 100 characters"
-    elif PingKey.objects.filter(name=found["name"]).exclude(pk=key.pk if key else None).exists():
-        problems["name"] = "another ping key has this name"
+    else:
+        others = PingKey.objects.filter(name=found["name"])
+        if (others.exclude(pk=key.pk) if key else others).exists():
+            problems["name"] = "another ping key has this name"
     if not 0 <= found["create_limit"] <= LIMIT_MOST:
         problems["create_limit"] = f"must lie in 0..{LIMIT_MOST}"
     try:

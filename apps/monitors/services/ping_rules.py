@@ -106,7 +106,7 @@ def read_rules(ids: Iterable[UUID]) -> dict[UUID, Rules]:
     """Return the rules of heartbeats by their id, with what has come. Two queries."""
     wanted = list(ids)
     found = {
-        id_: Rules(expected, *(tuple(words or ()) for words in (sources, failure, success, start)), otherwise)
+        id_: Rules(expected, _words(sources), _words(failure), _words(success), _words(start), otherwise)
         for id_, expected, sources, failure, success, start, otherwise in Heartbeat.objects.filter(pk__in=wanted)
         .order_by()
         .values_list(*_COLUMNS)
@@ -116,6 +116,10 @@ def read_rules(ids: Iterable[UUID]) -> dict[UUID, Rules]:
         for pk, seen, last in windows:
             found[pk].seen, found[pk].last = list(seen), dict(last)
     return found
+
+
+def _words(kept: Any) -> tuple[str, ...]:
+    return tuple(kept or ())
 
 
 def write_rules(changed: Sequence[tuple[UUID, Rules]]) -> None:

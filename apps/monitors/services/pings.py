@@ -187,11 +187,12 @@ def _set_aside(faults: Iterable[tuple[Beat, Exception]]) -> None:
 
 def _look_up(batch: Sequence[PingRequest]) -> Mapping[SlugAddress | None, Found]:
     """Find the heartbeats of pings that come by key and slug."""
-    found = find_slugs({ping.slug for ping in batch if ping.slug is not None})
+    found: dict[SlugAddress | None, Found] = {}
+    found.update(find_slugs({ping.slug for ping in batch if ping.slug is not None}).items())
     for ping in batch:
         if ping.slug is not None:
             ping.uuid = found.get(ping.slug, NOTHING).uuid or NOWHERE
-    return {**found}
+    return found
 
 
 def _judged(rules: Rules, ping: PingRequest) -> tuple[PingRequest, str]:

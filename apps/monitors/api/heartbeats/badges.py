@@ -31,7 +31,7 @@ class BadgeWriteSerializer(serializers.Serializer[Any]):
     subject = serializers.CharField(max_length=128, help_text="The id, or the tag's name.")
     shows = serializers.ChoiceField(choices=("status", "uptime", "last_ping"), required=False)
     days = serializers.IntegerField(required=False, min_value=1, max_value=365, help_text="Of the uptime; 30.")
-    label = serializers.CharField(
+    label = serializers.CharField(  # type: ignore[assignment]
         required=False, allow_blank=True, max_length=60, help_text="The left word. Nothing else on it names the thing."
     )
 
@@ -59,7 +59,7 @@ class BadgeSerializer(serializers.ModelSerializer[Badge]):
 class BadgeFigureSerializer(serializers.Serializer[Any]):
     """What a badge says now."""
 
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     message = serializers.CharField()
     tone = serializers.ChoiceField(choices=("ok", "warn", "crit", "info", "quiet"))
     at = serializers.DateTimeField()
@@ -69,7 +69,7 @@ class ShieldsSerializer(serializers.Serializer[Any]):
     """The endpoint form of shields.io."""
 
     schemaVersion = serializers.IntegerField()  # noqa: N815  the form's own name
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     message = serializers.CharField()
     color = serializers.CharField()
     isError = serializers.BooleanField()  # noqa: N815  the form's own name

@@ -148,6 +148,6 @@ def heartbeat_of(view: ApiView, id: str) -> Heartbeat:
         NotFound: none among those the caller may see (404).
     """
     try:
-        return Heartbeat.objects.all().visible_to(view.principal()).with_state().get(id=id)  # type: ignore[no-any-return]
+        return Heartbeat.objects.all().visible_to(view.principal()).with_state().get(id=id)
     except (Heartbeat.DoesNotExist, ValidationError) as error:
         raise NotFound("There is no such heartbeat, or you may not see it.") from error
