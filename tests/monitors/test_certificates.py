@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,25 +14,30 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.core import runner as runner_module
-from apps.core.net import run_sync
+from apps.core.net import PeerCertificate, run_sync
+from apps.core.net.certificates import read_certificate
 from apps.core.net.revocation import forget_answers
 from apps.core.principals import system
 from apps.core.registries import watches
 from apps.core.runner import Runner
+from apps.monitors.checks import CertificateSeen, CheckOutcome
 from apps.monitors.models import CertificateCheck, CertificateMonitor, CertificateMonitorState, EndpointState
 from apps.monitors.selectors.certificates import verdicts
 from apps.monitors.services.certificate_examination import Finding, config_of, examine
 from apps.monitors.services.certificate_results import CertificateRun, record_finding
 from apps.monitors.services.certificates import create_certificate
+from apps.monitors.services.endpoint_configs import config_of as endpoint_config_of
+from apps.monitors.services.endpoint_results import CheckRun, record_results
 from apps.monitors.services.endpoints import delete_endpoint, pause_endpoint, resume_endpoint
 from apps.monitors.tasks import certificates as tasks
 from apps.monitors.tasks import endpoints as endpoint_tasks
 from tests.factories.accounts import client_as
-from tests.factories.monitors import facts, make_endpoint
+from tests.factories.monitors import facts, make_endpoint, record
 from tests.support.console import console_as, inline_scripts
 from tests.support.pki import Pki
 from tests.support.servers import (
     Certificate,
+    Reply,
     hanging_server,
     http_server,
     https_server,
@@ -237,8 +243,6 @@ def test_failure_to_ask_is_never_revoked(fault: str) -> None:
         elif fault == "garbage":
             url = stack.enter_context(http_server()).url
         elif fault == "error":
-            from tests.support.servers import Reply
-
             url = stack.enter_context(http_server(lambda request: Reply(status=503))).url
         monitor = looked_at(pki.issue(ocsp_url=url, crl_url=url), ca_pem=pki.root_pem)
     assert monitor.state.status == "valid"
@@ -273,12 +277,15 @@ def test_nobody_is_asked_about_a_certificate_that_is_not_trusted() -> None:
 
 def found(monitor: CertificateMonitor, certificate: Certificate, at: Any) -> None:
     """Record a finding of another time."""
-    import ssl
+    finding = Finding(certificate=peer_of(certificate), chain_valid=True)
+    assert record_finding(CertificateRun(config_of(monitor), at, finding))
 
-    from apps.core.net.certificates import read_certificate
 
+def peer_of(certificate: Certificate) -> PeerCertificate:
+    """Return a certificate as a check reads it."""
     peer = read_certificate(ssl.PEM_cert_to_DER_cert(certificate.pem))
-    assert record_finding(CertificateRun(config_of(monitor), at, Finding(certificate=peer, chain_valid=True)))
+    assert peer is not None
+    return peer
 
 
 def test_each_warning_day_is_told_once() -> None:
@@ -407,16 +414,9 @@ def test_certificate_that_an_endpoint_meets_is_listed_and_deepened() -> None:
         assert "“Shop”" in answer.json()["detail"]
 
 
-def sight(endpoint: Any, certificate: Certificate, *, days: int = 0) -> None:
+def sight(endpoint: Any, certificate: Certificate) -> None:
     """Record a check of an endpoint that met a certificate."""
-    import ssl
-
-    from apps.core.net.certificates import read_certificate
-    from apps.monitors.checks import CertificateSeen
-    from tests.factories.monitors import record
-
-    peer = read_certificate(ssl.PEM_cert_to_DER_cert(certificate.pem))
-    record(endpoint, "up", certificate=CertificateSeen(peer))
+    record(endpoint, "up", certificate=CertificateSeen(peer_of(certificate)))
 
 
 def test_one_certificate_of_two_endpoints_is_told_once_and_handed_over() -> None:
@@ -434,6 +434,17 @@ def test_one_certificate_of_two_endpoints_is_told_once_and_handed_over() -> None
     delete_endpoint(endpoint=second, actor=system("test"))
     assert not CertificateMonitor.objects.exists()
     assert len(facts("certificate.deleted")) == 1
+
+
+def test_flood_of_new_certificates_is_spread_over_transactions() -> None:
+    endpoints = [make_endpoint(name=str(number), target=f"https://h{number}.example.org/") for number in range(30)]
+    seen = CertificateSeen(peer_of(PKI.issue(days=5)))
+    for count in (25, 30):
+        now = timezone.now()
+        record_results(
+            [CheckRun(endpoint_config_of(one), now, CheckOutcome("up", certificate=seen)) for one in endpoints]
+        )
+        assert (CertificateMonitor.objects.count(), len(facts("certificate.alert"))) == (count, count)
 
 
 def test_paused_endpoint_keeps_its_certificate_in_the_list_and_quiet() -> None:

@@ -71,13 +71,13 @@ def load_yaml(file: SourceFile) -> Any:
 
 def _sound_depth(file: SourceFile) -> None:
     """Refuse deep nesting before nodes are made of it: the C library makes them by recursion, on a stack that ends."""
-    depth = count = 0
-    for event in yaml.parse(file.text, Loader=_LOADER):
-        count += 1
+    depth = 0
+    for count, event in enumerate(yaml.parse(file.text, Loader=_LOADER)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEPTH_MOST:
-                raise ImportFault(f"{file.name}, line {event.start_mark.line + 1}: it is nested too deeply.")
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise ImportFault(f"{file.name}, line {line}: it is nested too deeply.")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if count > 2 * NODES_MOST:

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 BUCKET_MS = 300_000
 _PORTION = 200  # results a transaction: it keeps every other writer waiting
+_SIGHTINGS = 25  # certificates that are news, a transaction; those beyond are news again with the next check
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ def _record(runs: Sequence[CheckRun]) -> int:
         kept: list[CheckRun] = []
         moved: dict[int, tuple[_State, CheckRun]] = {}
         changed: list[int] = []
+        handed_on = 0
         for run in runs:
             state = states.get(run.config.num)
             if state is None or state.status == PAUSED or state.revision != run.config.revision:
@@ -133,6 +135,8 @@ def _record(runs: Sequence[CheckRun]) -> int:
             if state.last_check_at is None or run.at > state.last_check_at:
                 before = state.status
                 _apply(state, run, actor)
+                if handed_on < _SIGHTINGS and _apply_certificate(state, run, actor):
+                    handed_on += 1
                 moved[state.num] = (state, run)
                 if state.status != before:
                     changed.append(state.num)
@@ -202,19 +206,19 @@ def _apply(state: _State, run: CheckRun, actor: Principal) -> None:
                 _tell_alert(state, run, actor, "critical", state.consecutive_failures)
         elif state.consecutive_degraded >= state.failure_threshold and not state.alert_level:
             _tell_alert(state, run, actor, "warning", state.consecutive_degraded)
-    if outcome.certificate is not None:
-        _apply_certificate(state, run, actor)
 
 
-def _apply_certificate(state: _State, run: CheckRun, actor: Principal) -> None:
+def _apply_certificate(state: _State, run: CheckRun, actor: Principal) -> bool:
+    """Hand a certificate that is news on to its monitor; return whether it was."""
     seen = run.outcome.certificate
-    assert seen is not None
+    if seen is None:
+        return False
     news = is_news(state.certificate, seen)
     if news and seen.certificate is None and not seen.problem:
-        return
+        return False
     key = alert_key(seen, state.cert_warn_days, run.at)
     if not news and key == state.certificate_alert:
-        return
+        return False
     address = check_types[run.config.endpoint_type].address(run.config.target)
     withdraw_former(state.endpoint_id, state.certificate, state.certificate_alert, actor)
     record_sighting(
@@ -230,6 +234,7 @@ def _apply_certificate(state: _State, run: CheckRun, actor: Principal) -> None:
     facts = facts_of(seen, address)
     state.certificate, state.certificate_alert = facts, key
     EndpointState.objects.filter(num=state.num).update(certificate=facts, certificate_alert=key)
+    return True
 
 
 def _tell_alert(state: _State, run: CheckRun, actor: Principal, level: str, failures: int) -> None:
