@@ -19,6 +19,7 @@ from apps.notifications.services.channels import update_channel
 from tests.factories.accounts import client_as, make_user, principal
 from tests.factories.alerts import make_alert, run_spine
 from tests.factories.notifications import make_channel
+from tests.notifications.driving import send_once
 
 pytestmark = pytest.mark.django_db
 FIRST, SECOND = 300, 900
@@ -104,6 +105,22 @@ def test_recovery_cancels_the_ladder_and_whom_a_step_told_is_told_of_the_end() -
     ends = Delivery.objects.filter(event_name="alert.resolved", state="pending")
     assert set(ends.values_list("destination_id", flat=True)) == {phone.id, services_rule.id}
     assert ends.count() == 2
+
+
+@pytest.mark.parametrize("how", ["acknowledge", "silence"])
+def test_step_that_waits_to_be_sent_stays_when_somebody_reacts_before(how: str) -> None:
+    make_policy(make_channel(name="phone"))
+    alert = make_alert("critical")
+    climb(begun(alert) + timedelta(seconds=FIRST))
+    Delivery.objects.exclude(event_name="alert.step_reached").delete()
+    if how == "acknowledge":
+        services.acknowledge_alert(alert_id=alert.id, actor=principal())
+    else:
+        hold(alert)
+    assert send_once() == []
+    row = Delivery.objects.get(event_name="alert.step_reached")
+    assert row.state == "suppressed"
+    assert row.reason.startswith("Acknowledged by") or "a planned change" in row.reason
 
 
 def test_alert_given_back_begins_its_ladder_anew() -> None:

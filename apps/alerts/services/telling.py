@@ -4,11 +4,9 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-
-from apps.alerts.models import Alert, Silence
+from apps.alerts.models import Alert
 from apps.alerts.services.alerts import facts_of
-from apps.alerts.services.verdicts import judge, wanted_silent
+from apps.alerts.services.verdicts import judge
 from apps.alerts.states import ACKNOWLEDGED, RESOLVED
 from apps.core.events import Subject, emit
 from apps.core.models import Event
@@ -54,26 +52,16 @@ Fact = tuple[str, str, str]
 
 
 def hold_back(facts: Collection[Fact]) -> Mapping[Fact, str]:
-    """Answer which steps and reminders nobody is to be told of any more: the alert is over, taken, or silenced.
+    """Answer which steps and reminders nobody needs any more: the alert is over, or somebody has taken it.
 
-    Asked when a message is about to leave, which may be long after it was queued. Two queries for any number of facts.
+    Asked when a message is about to leave, which may be long after it was queued. Silences are asked for beside it. One
+    query for any number of facts.
     """
     asked = [fact for fact in facts if fact[0] in TOLD_DIRECTLY and fact[1] == "alert"]
     if not asked:
         return {}
     alerts = {str(row.id): row for row in Alert.objects.filter(id__in={fact[2] for fact in asked})}
-    now = timezone.now()
-    running = list(Silence.objects.running(now))
-    found: dict[Fact, str] = {}
-    for fact in asked:
-        alert = alerts.get(fact[2])
-        if alert is None:
-            continue
-        verdict = wanted_silent(alert, now=now, running=running)
-        reason = why_over(alert) or (verdict.reason if verdict is not None else "")
-        if reason:
-            found[fact] = reason
-    return found
+    return {fact: reason for fact in asked if fact[2] in alerts and (reason := why_over(alerts[fact[2]]))}
 
 
 delivery_holds.register("alerts.escalation", hold_back)
