@@ -22,7 +22,7 @@ from apps.core.templatetags.console import ago, badge
 
 EVENTS = "alert.*"
 #: Why nothing is told of an alert now, for a narrow column.
-MUTED = {
+MUTED: dict[str, str] = {
     Alert.Mute.SILENCE: "Silenced",
     Alert.Mute.MAINTENANCE: "Maintenance",
     Alert.Mute.DEPENDENCY: "Because of",

@@ -20,7 +20,7 @@ def _open_panel(request: HttpRequest) -> dict[str, Any]:
     principal = require(request, "alerts:view")
     rows = selectors.open_alerts(principal)
     rank = {"critical": 0, "warning": 1, "info": 2}
-    shown = sorted(rows[:200], key=lambda row: (row.status != ACTIVE, rank[row.level]))
+    shown = sorted(rows[:200], key=lambda row: (row.status != ACTIVE or bool(row.muted_by), rank[row.level]))
     do = "admin:alerts_alert_do"
     listed = [
         {

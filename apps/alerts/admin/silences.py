@@ -213,7 +213,7 @@ class SilenceAdmin(ConsoleAdmin):
         return ago(row.cancelled_at or row.ends_at)
 
     @column("Mutes now")
-    def mutes(self, row: Silence) -> str:
+    def mutes(self, row: Any) -> str:
         """Show what it keeps quiet now."""
         alerts = row.muted_now
         if not alerts:

@@ -113,7 +113,7 @@ def _checks(alert: Alert) -> list[dict[str, Any]]:
         if num is not None
         else []
     )
-    checks = [
+    checks: list[dict[str, Any]] = [
         {"at_ms": row.at, "status": NAMES.get(row.status, "unknown"), "latency_ms": row.latency_ms, "error": row.error}
         for row in reversed(rows)
     ]
@@ -169,7 +169,7 @@ def _stood_against(alert: Alert, decisions: Iterable[Decision]) -> list[dict[str
     for step, (values, text) in absent.items():
         if not named & values:
             steps.append(_step(step, "passed", alert.opened_at, text))
-    step_of = {value: step for step, (values, _) in absent.items() for value in values}
+    step_of: dict[str, str] = {str(value): step for step, (values, _) in absent.items() for value in values}
     for row in rows:
         step = step_of.get(row.by, "opened")
         steps.append(_step(step, row.outcome, row.at, row.reason, about=row.about, **row.facts))

@@ -30,7 +30,7 @@ def find_thing(kind: str, text: str) -> str | None:
     if found is not None or kind not in _MODELS:
         return str(found) if found is not None else None
     model, field = _MODELS[kind]
-    ids = [str(pk) for pk in model.objects.filter(**{f"{field}__iexact": text}).values_list("pk", flat=True)[:2]]
+    ids = [str(pk) for pk in model._default_manager.filter(**{f"{field}__iexact": text}).values_list("pk", flat=True)[:2]]
     if len(ids) > 1:
         raise Conflict(f"Several things are called “{text}”; give the id from its page's address.", code="ambiguous")
     return ids[0] if ids else None
@@ -47,7 +47,7 @@ def names_of(things: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
         if known is not None:
             model, field = known
             try:
-                rows = dict(model.objects.filter(pk__in=wanted).values_list("pk", field))
+                rows = dict(model._default_manager.filter(pk__in=wanted).values_list("pk", field))
             except (ValueError, ValidationError):  # an id that is none, written behind the API's back
                 rows = {}
             found |= {(kind, str(pk)): name for pk, name in rows.items()}

@@ -1,6 +1,6 @@
 """Shapes of silences, and of why people were told."""
 
-from typing import Any
+from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -15,7 +15,9 @@ NAMED = 5
 class MatchersSerializer(serializers.Serializer[Any]):
     """Filters; all must match, within one any of its words. None at all: every alert."""
 
-    source = serializers.ListField(child=serializers.CharField(), help_text="endpoint, heartbeat, certificate, server")
+    source = serializers.ListField(  # type: ignore[assignment]  # the matcher's name, not the field's origin
+        child=serializers.CharField(), help_text="endpoint, heartbeat, certificate, server"
+    )
     entity = serializers.ListField(child=serializers.CharField(), help_text="id, kind:id, or a name with * and ?")
     level = serializers.ListField(child=serializers.CharField())
     tag = serializers.ListField(child=serializers.CharField())
@@ -58,10 +60,11 @@ class SilenceSerializer(serializers.Serializer[Silence]):
     @extend_schema_field(MutedSerializer)
     def get_muting(self, silence: Silence) -> dict[str, Any]:
         """Return what it mutes now; found once a page."""
-        muted = self.context.get("muted")
+        context = cast(dict[str, Any], self.context)
+        muted = context.get("muted")
         if muted is None:
             page = getattr(self.parent, "instance", None) or [silence]
-            muted = self.context["muted"] = muted_by_silences(page)
+            muted = context["muted"] = muted_by_silences(page)
         alerts = muted.get(silence.id, [])
         return {
             "count": len(alerts),

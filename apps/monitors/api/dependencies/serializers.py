@@ -22,7 +22,7 @@ class DependencySerializer(serializers.Serializer[Dependency]):
 
     id = serializers.UUIDField()
     child = serializers.SerializerMethodField()
-    parent = serializers.SerializerMethodField()
+    parent = serializers.SerializerMethodField()  # type: ignore[assignment]  # a field's name, not the tree's
     note = serializers.CharField()
     created_by = serializers.CharField()
     created_at = serializers.DateTimeField()

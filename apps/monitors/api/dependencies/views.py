@@ -67,7 +67,7 @@ class DependencyViewSet(ApiViewSet):
         rows = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
         things = {(row.child_kind, row.child_id) for row in rows} | {(row.parent_kind, row.parent_id) for row in rows}
         context = {**self.get_serializer_context(), "names": names_of(things)}
-        return self.get_paginated_response(DependencySerializer(rows, many=True, context=context).data)
+        return self.get_paginated_response(self.get_serializer_class()(rows, many=True, context=context).data)
 
     @extend_schema(
         operation_id="dependencies_create",
