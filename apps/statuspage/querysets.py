@@ -17,6 +17,22 @@ class StatusQuerySet(QuerySet[Any]):
         return self.none() if principal.bound_kind else self
 
 
+class PageQuerySet(StatusQuerySet):
+    """Pages."""
+
+
+class GroupQuerySet(StatusQuerySet):
+    """Groups."""
+
+
+class ComponentQuerySet(StatusQuerySet):
+    """Components."""
+
+
+class SubscriberQuerySet(StatusQuerySet):
+    """Subscribers."""
+
+
 class NoticeQuerySet(StatusQuerySet):
     """Notices."""
 

@@ -28,6 +28,10 @@ def _finder(model: type[Any], field: str) -> Callable[[str], str | None]:
     return find
 
 
+def _pages(name: str | None) -> Callable[[str], str]:
+    return lambda pk: f"/admin/statuspage/{name}/{pk}/"
+
+
 for _kind, _model, _field in (
     ("status_page", Page, "name"),
     ("status_group", Group, "name"),
@@ -39,7 +43,7 @@ for _kind, _model, _field in (
         _kind,
         SubjectKind(
             find=_finder(_model, _field),
-            url=lambda pk, name=_model._meta.model_name: f"/admin/statuspage/{name}/{pk}/",
+            url=_pages(_model._meta.model_name),
         ),
     )
 

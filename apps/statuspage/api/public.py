@@ -349,7 +349,7 @@ class ConfirmView(_Form):
         if found is None:
             text = "This link was used before or is too old; ask for a new one."
             return self.page(None, "This link is no longer good", text, status=404)
-        more = {"token": token, "action": "/status/confirm", "button": "Yes, send me news"}
+        more: dict[str, Any] = {"token": token, "action": "/status/confirm", "button": "Yes, send me news"}
         return self.page(found.page, "Confirm your address", f"News of {found.page.name} will come to it.", **more)
 
     @extend_schema(
@@ -381,7 +381,7 @@ class UnsubscribeView(_Form):
         """Show a button; the same for a subscription that is gone."""
         token = request.query_params.get("token", "")
         found = find_by_unsubscribe_token(token)
-        more = {"token": token, "action": "/status/unsubscribe", "button": "Send me no more mails"}
+        more: dict[str, Any] = {"token": token, "action": "/status/unsubscribe", "button": "Send me no more mails"}
         return self.page(found.page if found else None, "Leave?", "No more news will come to your address.", **more)
 
     @extend_schema(

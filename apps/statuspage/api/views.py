@@ -356,7 +356,7 @@ class NoticeViewSet(ApiViewSet):
         """Change title, severity, components or times; moving a published maintenance tells the subscribers once."""
         notice = self.get_object()
         values = self._values(request, partial=True)
-        problems = {
+        problems: dict[str, str] = {
             name: "is said by POST /status/notices/{id}/updates" for name in ("state", "message") if name in values
         }
         if problems:

@@ -1,14 +1,13 @@
 """Groups and components: what people edit, and apart from it what the platform derives."""
 
 from datetime import datetime
-from typing import Any, ClassVar
 
 from django.db import models
 from django.utils import timezone
 
 from apps.core.models import EditableModel
 from apps.statuspage.models.pages import Page
-from apps.statuspage.querysets import StatusQuerySet
+from apps.statuspage.querysets import ComponentQuerySet, GroupQuerySet
 from apps.statuspage.states import NO_DATA, ComponentStatus, Source
 
 
@@ -19,7 +18,7 @@ class Group(EditableModel):
     name = models.CharField(max_length=100)
     position = models.IntegerField(default=0)
 
-    objects: ClassVar[Any] = StatusQuerySet.as_manager()
+    objects = GroupQuerySet.as_manager()
 
     class Meta:
         ordering = ["position", "name", "id"]
@@ -50,7 +49,7 @@ class Component(EditableModel):
     override_at = models.DateTimeField(null=True, blank=True)
     override_note = models.CharField(max_length=300, blank=True)
 
-    objects: ClassVar[Any] = StatusQuerySet.as_manager()
+    objects = ComponentQuerySet.as_manager()
 
     class Meta:
         ordering = ["position", "name", "id"]

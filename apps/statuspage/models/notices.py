@@ -1,7 +1,5 @@
 """Notices: incidents and maintenance, and what was said about them over time."""
 
-from typing import Any, ClassVar
-
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -37,7 +35,7 @@ class Notice(EditableModel):
     drafted_from = models.UUIDField(null=True)  # the alert, by value
     created_by = models.CharField(max_length=255, blank=True)
 
-    objects: ClassVar[Any] = NoticeQuerySet.as_manager()
+    objects = NoticeQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

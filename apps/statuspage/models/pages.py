@@ -1,14 +1,12 @@
 """Pages, their logos, and the mark by which web processes notice a change."""
 
-from typing import Any, ClassVar
-
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from apps.core.ids import new_id
 from apps.core.models import EditableModel
-from apps.statuspage.querysets import StatusQuerySet
+from apps.statuspage.querysets import PageQuerySet
 from apps.statuspage.states import NO_DATA, ComponentStatus
 
 
@@ -35,7 +33,7 @@ class Page(EditableModel):
     allow_subscriptions = models.BooleanField(default=True)
     allowed_networks = models.JSONField(default=list, blank=True)  # CIDRs; empty: everybody may read it
 
-    objects: ClassVar[Any] = StatusQuerySet.as_manager()
+    objects = PageQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "id"]

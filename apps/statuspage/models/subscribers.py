@@ -1,6 +1,5 @@
 """Those who want to be told, and what is on its way to them."""
 
-from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from django.db import models
@@ -12,7 +11,7 @@ from apps.core.ids import new_id
 from apps.core.models import EditableModel
 from apps.statuspage.models.components import Component
 from apps.statuspage.models.pages import Page
-from apps.statuspage.querysets import StatusQuerySet
+from apps.statuspage.querysets import SubscriberQuerySet
 from apps.statuspage.states import SubscriberState
 
 
@@ -34,7 +33,7 @@ class Subscriber(EditableModel):
     asked_at = models.DateTimeField(default=timezone.now)
     confirmed_at = models.DateTimeField(null=True)
 
-    objects: ClassVar[Any] = StatusQuerySet.as_manager()
+    objects = SubscriberQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
@@ -88,7 +87,7 @@ class Mailing(models.Model):
 
 
 class Post(models.Model):
-    """One message to one webhook. Posts of a subscriber leave in order; `next_attempt_at` is null once it is settled."""
+    """One message to one webhook; those of one leave in order. `next_attempt_at` is null once it is settled."""
 
     id = models.BigAutoField(primary_key=True)
     uid = models.UUIDField(unique=True, default=new_id, editable=False)  # repeats with a repeat

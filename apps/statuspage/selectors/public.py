@@ -70,7 +70,7 @@ def _page_facts(
     grouped: dict[UUID | None, list[dict[str, Any]]] = defaultdict(list)
     for component in components:
         grouped[component.group_id].append(described[component.id])
-    sections = [
+    sections: list[dict[str, Any]] = [
         {
             "name": group.name,
             "status": combined([one["status"] for one in grouped[group.id]]),
