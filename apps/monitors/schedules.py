@@ -3,6 +3,7 @@
 Pure; no database. A calendar stands where a cron expression stands: five fields are cron, anything else is a calendar.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -24,6 +25,8 @@ _NICKNAMES = {
 }
 #: Calendars that still come round then have no last time.
 _LATER = datetime(2150, 1, 1, tzinfo=UTC)
+# The explanations of cron expressions say "the 31th day".
+_ORDINALS, _ENDINGS = re.compile(r"\b([23])([123])th\b"), {"1": "1st", "2": "2nd", "3": "3rd"}
 _FIELDS = {"minute": 0, "hour": 1, "day-of-month": 2, "month": 3, "day-of-week": 4}
 
 
@@ -84,7 +87,8 @@ class Schedule:
         if not self.cron or is_calendar(self.cron):
             words = self.words()
             return words[:1].upper() + words[1:]
-        return f"{CronSim(self.cron, _LATER).explain()}, {self.timezone}"
+        words = CronSim(self.cron, _LATER).explain()
+        return f"{_ORDINALS.sub(lambda found: found[1] + _ENDINGS[found[2]], words)}, {self.timezone}"
 
 
 def normalised(cron: str) -> str:

@@ -69,6 +69,17 @@ def test_wrong_calendar_is_refused_and_the_part_named(text: str, named: str) -> 
         normalised_calendar(text)
 
 
+@pytest.mark.parametrize(
+    ("cron", "words"),
+    [
+        ("30 2 * * 1-5", "At 02:30 on Monday through Friday, UTC"), ("0 9 * * MON#1", "At 09:00 on the first Monday"),
+        ("0 4 31 * *", "the 31st day"), ("0 4 22 * *", "the 22nd day"), ("0 4 13 * *", "the 13th day"),
+    ],
+)  # fmt: skip
+def test_expression_is_said_in_words(cron: str, words: str) -> None:
+    assert words in Schedule(cron=cron).explained()
+
+
 # --- warnings ------------------------------------------------------------------------------------------------------
 
 
