@@ -5,6 +5,8 @@ from typing import Any
 
 from django import forms
 from django.db.models import Q
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
 from apps.core.admin.forms import ConsoleForm, DurationField, WordsField
 from apps.core.errors import DomainError, Invalid
@@ -90,9 +92,23 @@ def _option_fields() -> tuple[dict[str, forms.Field], list[str], list[str]]:
             field = option_field(one)
             field.when = f"endpoint_type={kind}"  # type: ignore[attr-defined]
             field.only_for = check_types[kind].label  # type: ignore[attr-defined]
+            # It is not optional for its type, though the form of all types can't demand it.
+            field.asked = one.required or one.kind == "choice"  # type: ignore[attr-defined]
             fields[f"opt_{kind}_{one.name}"] = field
             (rare if one.is_rare else usual).append(f"opt_{kind}_{one.name}")
     return fields, usual, rare
+
+
+def _target_help(kinds: Iterable[str]) -> SafeString:
+    """Return what a target looks like, each type's words shown while it is chosen."""
+    by_words: dict[str, list[str]] = {}
+    for kind in kinds:
+        by_words.setdefault(check_types[kind].target_help, []).append(kind)
+    return format_html_join(
+        " ",
+        '<span data-when="endpoint_type={}">{}</span>',
+        (("|".join(using), words) for words, using in by_words.items()),
+    )
 
 
 class _EndpointForm(ConsoleForm):
@@ -168,9 +184,8 @@ class _EndpointForm(ConsoleForm):
             self.fields[name].only_for = ", ".join(check_types[kind].label for kind in using)  # type: ignore[attr-defined]
         reached = [kind for kind, check in kinds if check.target_help]
         self.fields["target"].when = f"endpoint_type={'|'.join(reached)}"  # type: ignore[attr-defined]
-        self.fields["target"].help_text = "; ".join(
-            dict.fromkeys(check_types[kind].target_help for kind in ("http", "tcp", "dns"))
-        )
+        self.fields["target"].asked = True  # type: ignore[attr-defined]
+        self.fields["target"].help_text = _target_help(reached)
         for name, field in self.fields.items():
             if isinstance(field, MembersField):
                 chosen = self.data.getlist(name) if self.is_bound and hasattr(self.data, "getlist") else []

@@ -104,7 +104,7 @@ class CheckType(ABC):
     """
 
     label: ClassVar[str]
-    target_help: ClassVar[str] = "host:port"
+    target_help: ClassVar[str] = "host:port, for example db.example.org:5432"
     columns: ClassVar[frozenset[str]] = frozenset()
     fields: ClassVar[tuple[Option, ...]] = ()
     takes_results: ClassVar[bool] = False

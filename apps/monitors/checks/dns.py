@@ -33,7 +33,7 @@ class DnsCheck(CheckType):
     own words."""
 
     label = "A DNS answer"
-    target_help = "The name to look up: example.org"
+    target_help = "The name to look up, for example example.org"
     fields = (
         Option("record_type", "Record", kind="choice", default="A", choices=tuple((one, one) for one in TYPES)),
         Option(

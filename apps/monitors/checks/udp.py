@@ -17,7 +17,7 @@ class UdpCheck(CheckType):
     """One datagram. An answer, silence, and the other side's word that nothing listens there are told apart."""
 
     label = "A UDP port"
-    target_help = "host:port"
+    target_help = "host:port, for example ntp.example.org:123"
     fields = (
         Option(
             "send",
