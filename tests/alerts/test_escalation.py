@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from apps.alerts import services
 from apps.alerts.models import Alert, EscalationPolicy, EscalationStep, Silence
-from apps.alerts.services.ladder import climb_ladders
+from apps.alerts.services.ladder import LOOK_AGAIN_S, climb_ladders
+from apps.core.ids import new_id
 from apps.core.models import Event
 from apps.notifications.models import Channel, Delivery, Notification
 from apps.notifications.services.channels import update_channel
@@ -269,48 +270,76 @@ def test_ladder_ends_with_its_policy(change: str) -> None:
     assert EscalationStep.objects.filter(state="cancelled").get().reason
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["ack", "unack", "resolve", "fail", "wait"]), st.integers(1, 700)),
-        max_size=10,
-    )
-)
-def test_any_sequence_tells_what_a_simple_model_tells(steps: list[tuple[str, int]]) -> None:
-    EscalationStep.objects.all().delete()
-    EscalationPolicy.objects.all().delete()
-    Delivery.objects.all().delete()
-    Alert.objects.all().delete()
-    Channel.objects.all().delete()
-    chat, phone = make_channel(name="chat"), make_channel(name="phone")
-    make_policy(chat, phone)
-    now = timezone.now()
-    seen: set[int] = set()
-    model: dict[str, Any] = {"begun": None, "next": 0, "open": False, "acked": False, "told": []}
+class Model:
+    """What a ladder of two steps does, in the simplest words; it is looked at from time to time, as by the sweep."""
 
-    def follow(at: datetime) -> None:
-        """What the model tells up to a moment: each step at its time, counted from the ladder's beginning."""
-        while model["begun"] and model["next"] < 2:
-            due = model["begun"] + timedelta(seconds=(FIRST, SECOND)[model["next"]])
+    def __init__(self) -> None:
+        self.begun: datetime | None = None
+        self.next = 0
+        self.look: datetime | None = None  # while it is held back: when it is looked at again
+        self.is_silenced = False
+        self.waits_for_silence = False  # it opened in a silence: nobody knows of it yet
+        self.told: list[str] = []
+
+    def begin(self, at: datetime) -> None:
+        self.begun, self.next, self.look, self.waits_for_silence = at, 0, None, False
+
+    def stop(self) -> None:
+        self.begun, self.look, self.waits_for_silence = None, None, False
+
+    def sweep(self, at: datetime) -> None:
+        while self.begun and self.next < 2:
+            due = self.look or self.begun + timedelta(seconds=(FIRST, SECOND)[self.next])
             if due > at:
                 return
-            model["told"].append(("chat", "phone")[model["next"]])
-            model["next"] += 1
+            if self.is_silenced:
+                self.look = at + timedelta(seconds=LOOK_AGAIN_S)
+            elif self.look:
+                self.begin(at)  # people hear of it only now
+            else:
+                self.told.append(("chat", "phone")[self.next])
+                self.next += 1
 
-    for action, seconds in steps:
-        found = Alert.objects.unresolved().filter(subject_id="thing").first()
+
+ACTIONS = ("ack", "unack", "resolve", "fail", "wait", "silence", "unsilence")
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(1, 700)), max_size=12))
+def test_any_sequence_tells_what_a_simple_model_tells(steps: list[tuple[str, int]]) -> None:
+    for table in (EscalationStep, EscalationPolicy, Delivery, Alert, Channel, Silence):
+        table.objects.all().delete()
+    make_policy(make_channel(name="chat"), make_channel(name="phone"))
+    thing, now, model = str(new_id()), timezone.now(), Model()
+    seen: set[int] = set()
+    silence: Silence | None = None
+    for action, seconds in [("fail", 1), *steps]:
+        found = Alert.objects.unresolved().filter(subject_id=thing).first()
         if action == "fail" and found is None:
-            make_alert("critical", subject_id="thing")
-            model |= {"begun": now, "next": 0, "open": True, "acked": False}
+            make_alert("critical", subject_id=thing)
+            if model.is_silenced:
+                model.waits_for_silence = True
+            else:
+                model.begin(now)
         elif action == "ack" and found:
             services.acknowledge_alert(alert_id=found.id, actor=principal())
-            model |= {"begun": None, "acked": True}
+            model.stop()
         elif action == "unack" and found and found.status == "acknowledged":
             services.unacknowledge_alert(alert_id=found.id, actor=principal())
-            model |= {"begun": now, "next": 0, "acked": False}
+            model.begin(now)
         elif action == "resolve" and found:
             services.resolve_alert(alert_id=found.id, actor=principal())
-            model |= {"begun": None, "open": False, "acked": False}
+            model.stop()
+        elif action == "silence" and silence is None:
+            silence = services.create_silence(
+                actor=principal(), matchers={"entity": thing}, duration_s=30 * 86400, reason="a planned change"
+            )
+            model.is_silenced = True
+        elif action == "unsilence" and silence is not None:
+            services.cancel_silence(silence_id=silence.id, actor=principal())
+            silence, model.is_silenced = None, False
+            if model.waits_for_silence:
+                model.begin(now)
         run_spine()
         # The clock of the test is ours: a ladder that began just now began at our `now`.
         for row in EscalationStep.objects.filter(state="waiting", number=1).exclude(id__in=seen):
@@ -321,13 +350,14 @@ def test_any_sequence_tells_what_a_simple_model_tells(steps: list[tuple[str, int
         for second in range(30, seconds + 30, 30):
             at = now + timedelta(seconds=min(second, seconds))
             climb(at)
-            follow(at)
+            seen.update(EscalationStep.objects.values_list("id", flat=True))
+            model.sweep(at)
         now += timedelta(seconds=seconds)
     names = dict(Channel.objects.values_list("id", "name"))
     rows = Delivery.objects.filter(event_name="alert.step_reached").order_by("id")
-    assert [names[row.destination_id] for row in rows] == model["told"]
+    assert [names[row.destination_id] for row in rows] == model.told
     waiting = EscalationStep.objects.filter(state="waiting").count()
-    assert waiting == int(bool(model["begun"]) and model["next"] < 2)
+    assert waiting == int(bool(model.begun) and model.next < 2)
 
 
 # --- the API ---------------------------------------------------------------------------------------------------------
