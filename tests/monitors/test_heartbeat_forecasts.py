@@ -148,7 +148,7 @@ def _walked(cron_hour: int, cron_minute: int, zone: ZoneInfo, start: datetime, d
         ("Australia/Lord_Howe", datetime(2026, 10, 1, 13, 30, tzinfo=UTC)),
     ],
 )  # fmt: skip
-@settings(max_examples=12)
+@settings(max_examples=12, deadline=None)
 @given(hour=st.integers(0, 4), minute=st.sampled_from([0, 15, 30, 59]))
 def test_daily_job_on_days_of_a_clock_change_runs_as_a_cron_daemon_would(
     zone: str, day: datetime, hour: int, minute: int
@@ -229,7 +229,7 @@ def test_late_ends_alone_hint_at_a_long_run_too() -> None:
     assert found.sentence.endswith("let it report its start too.")
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     zone=st.sampled_from(["UTC", "Asia/Tokyo", "America/New_York", "Asia/Kolkata", "Australia/Sydney"]),
     day=st.dates(datetime(2025, 1, 1).date(), datetime(2026, 12, 1).date()),
