@@ -109,6 +109,13 @@ NOTICE = {
 }
 
 
+class SubscriberKind(models.TextChoices):
+    """How a subscriber is told."""
+
+    EMAIL = "email", "E-mail"
+    WEBHOOK = "webhook", "Webhook"
+
+
 class SubscriberState(models.TextChoices):
     """Has the owner of the address said yes?"""
 

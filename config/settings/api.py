@@ -55,6 +55,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "StatusNoticeKindEnum": "apps.statuspage.states.NoticeKind",
         "StatusNoticeStateEnum": "apps.statuspage.states.NoticeState",
         "StatusNoticeSeverityEnum": "apps.statuspage.states.Severity",
+        "StatusSubscriberKindEnum": "apps.statuspage.states.SubscriberKind",
         "StatusSubscriberStateEnum": "apps.statuspage.states.SubscriberState",
     },
 }

@@ -12,16 +12,16 @@ from apps.core.models import EditableModel
 from apps.statuspage.models.components import Component
 from apps.statuspage.models.pages import Page
 from apps.statuspage.querysets import SubscriberQuerySet
-from apps.statuspage.states import SubscriberState
+from apps.statuspage.states import SubscriberKind, SubscriberState
 
 
 class Subscriber(EditableModel):
     """Who is told of a page's notices: an address whose owner has said yes, or a program. No components: of all."""
 
-    EMAIL, WEBHOOK = "email", "webhook"
+    EMAIL, WEBHOOK = SubscriberKind.EMAIL, SubscriberKind.WEBHOOK
 
     page = models.ForeignKey(Page, on_delete=models.CASCADE, related_name="subscribers")
-    kind = models.CharField(max_length=8, choices=[(EMAIL, "E-mail"), (WEBHOOK, "Webhook")], default=EMAIL)
+    kind = models.CharField(max_length=8, choices=SubscriberKind.choices, default=EMAIL)
     email = models.EmailField(max_length=254, blank=True)
     url = models.CharField(max_length=2000, blank=True)  # of a webhook
     secret = SealedTextField(default="", blank=True)  # signs what a webhook gets
