@@ -14,7 +14,7 @@ from config.celery import app as celery_app
 from tests.contract.routes import routes
 
 ROOT = Path(__file__).resolve().parents[2]
-_READ = re.compile(r"""env\.(?:text|flag|integer|words|networks|choice)\(\s*["']([A-Z][A-Z0-9_]+)["']""")
+_READ = re.compile(r"""env\.(?:text|flag|integer|words|networks|addresses|choice)\(\s*["']([A-Z][A-Z0-9_]+)["']""")
 _KEY = re.compile(r"""_key\(\s*["']([A-Z][A-Z0-9_]+)["']""")
 #: Of the test run and of the supervisor towards its own children; nothing an operator sets.
 INTERNAL = {"WATCHKEEPER_TESTING", "WATCHKEEPER_EMBED_BEAT", "WATCHKEEPER_LIFELINE_FD", "WATCHKEEPER_SUPERVISED"}
