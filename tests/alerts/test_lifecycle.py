@@ -85,7 +85,7 @@ def test_down_then_recovery_makes_one_alert_that_is_resolved() -> None:
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from(["down", "degraded", "up", "resolve", "acknowledge"]), max_size=12))
+@given(st.lists(st.sampled_from(["down", "degraded", "up", "resolve", "acknowledge"]), max_size=9))
 def test_any_sequence_leaves_an_alert_open_only_while_something_is_wrong(steps: list[str]) -> None:
     endpoint, actor, is_wrong = str(new_id()), principal(), False
     for step in steps:

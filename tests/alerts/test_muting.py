@@ -19,6 +19,7 @@ from apps.core.ids import new_id
 from apps.core.models import Event
 from apps.core.principals import system
 from apps.monitors.models import Endpoint
+from apps.monitors.services.certificates import create_certificate
 from apps.monitors.services.dependencies import ancestors_of, children_of, create_dependency, parents_of
 from apps.monitors.services.endpoints import create_endpoint
 from apps.notifications.models import Delivery, Notification
@@ -32,6 +33,7 @@ from tests.factories.alerts import (
     server_online,
 )
 from tests.factories.fleet import make_server, push, snapshot
+from tests.factories.heartbeats import make_heartbeat, ping
 from tests.factories.notifications import make_channel
 
 pytestmark = pytest.mark.django_db
@@ -270,6 +272,17 @@ def test_endpoint_depends_on_the_server_whose_name_or_address_it_targets() -> No
         ]
     assert parents_of("endpoint", loopback.id) == []
     assert {one.id for one in children_of("server", server.id)} == {str(by_name.id), str(by_address.id)}
+
+
+def test_heartbeat_and_certificate_depend_on_the_server_too() -> None:
+    server = make_server("web-1", host="198.51.100.7")
+    heartbeat = make_heartbeat()
+    assert parents_of("heartbeat", heartbeat.id) == []
+    ping(heartbeat, remote_addr="198.51.100.7")
+    certificate = create_certificate(actor=system("test"), values={"hostname": "198.51.100.7", "port": 443})
+    for kind, id in (("heartbeat", heartbeat.id), ("certificate", certificate.id)):
+        assert [(one.kind, one.id) for one in parents_of(kind, id)] == [("server", str(server.id))]
+    assert [(one.kind, one.id) for one in children_of("server", server.id)] == [("certificate", str(certificate.id))]
 
 
 def test_circle_of_dependencies_is_refused_and_names_both() -> None:
