@@ -105,6 +105,12 @@ class BoardStore:
         """Forget everything that is held in memory."""
         self.__init__()  # type: ignore[misc]
 
+    def preload(self) -> None:
+        """Begin with the copies on the disk: a database that is away may take long to say so."""
+        if self.boards is None:
+            copies = read_copies()
+            self.boards = copies if copies.by_slug else None
+
     def current(self, *, max_age_s: float = CHECK_S) -> Boards:
         """Return the pages, at most `max_age_s` behind; in the caller's thread."""
         if self.boards is None or time.monotonic() - self._checked_at > max_age_s:

@@ -84,6 +84,7 @@ class StatusApplication:
     async def start(self) -> None:
         """Start looking for changes, once a second and when the bell rings."""
         self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
+        await asyncio.to_thread(store.preload)
         bell.listen(bell.FACTS, self._on_ring)
         self._pump = self._loop.create_task(self._look_forever())
 

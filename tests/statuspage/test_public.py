@@ -328,6 +328,18 @@ def test_copies_are_written_on_each_change_and_serve_while_the_database_is_away(
     assert not store.is_stale
 
 
+def test_process_that_starts_serves_the_copies_at_once_and_what_is_true_after_its_first_look() -> None:
+    page = make_page(name="Before")
+    boards.BoardStore().refresh()
+    services.update_page(page_id=page.pk, values={"name": "After"}, actor=ACTOR)
+    store = boards.BoardStore()
+    store.preload()
+    assert store.boards is not None
+    assert b"Before" in store.boards.by_slug[page.slug].bodies["page"].content
+    store.refresh()
+    assert b"After" in store.boards.by_slug[page.slug].bodies["page"].content
+
+
 def test_without_copies_and_database_there_is_just_no_page() -> None:
     def broken(*_: Any, **__: Any) -> Any:
         raise DatabaseError("the database is away")
