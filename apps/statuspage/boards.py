@@ -139,15 +139,19 @@ class BoardStore:
         updated_at = row.touched_at if row else timezone.now()
         found = []
         for page, facts in pages_facts(timezone.now()):
+            old = self.boards.by_slug.get(page.slug) if self.boards else None
+            try:
+                networks = tuple(ipaddress.ip_network(word) for word in page.allowed_networks)
+            except ValueError:  # who may read it can't be told, so nobody does
+                log.error("the status page %s has networks that are none", page.slug)
+                continue
             try:
                 bodies = draw(page, facts, updated_at)
             except Exception:  # one page that can't be drawn must not take the others along
                 log.exception("the status page %s can't be drawn", page.slug)
-                old = self.boards.by_slug.get(page.slug) if self.boards else None
                 if old is None:
                     continue
                 bodies = old.bodies
-            networks = tuple(ipaddress.ip_network(word) for word in page.allowed_networks)
             found.append(Board(page.slug, page.domain, page.is_default, networks, bodies))
         self.boards, self._token, self._drawn_at = _collected(found), token, time.monotonic()
         try:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from apps.statuspage import boards, services
 from apps.statuspage.hot import DomainRoot, StatusApplication, parse
-from apps.statuspage.models import Page, StatusVersion
+from apps.statuspage.models import Component, Page, StatusVersion
 from apps.statuspage.selectors.public import pages_facts
 from tests.factories.monitors import make_endpoint, record
 from tests.factories.statuspage import ACTOR, make_component, make_notice, make_page
@@ -338,6 +338,20 @@ def test_process_that_starts_serves_the_copies_at_once_and_what_is_true_after_it
     assert b"Before" in store.boards.by_slug[page.slug].bodies["page"].content
     store.refresh()
     assert b"After" in store.boards.by_slug[page.slug].bodies["page"].content
+
+
+def test_poisoned_rows_take_no_other_page_along(client: Client) -> None:
+    make_page(name="Good")
+    for slug, values in (("shut", {"allowed_networks": ["nonsense"]}), ("odd", {"domain": "[x"})):
+        page = make_page(slug=slug)
+        Page.objects.filter(pk=page.pk).update(**values)
+    lost = make_component(make_page(slug="lost"), name="Lost")
+    Component.objects.filter(pk=lost.pk).update(source_id="no uuid")
+    services.refresh_components()
+    assert "Good" in client.get("/status").content.decode()
+    assert client.get("/status/shut").status_code == 404
+    assert client.get("/status/odd").status_code in (200, 404)
+    assert client.get("/status/lost/status.json").json()["components"][0]["status"] == "no_data"
 
 
 def test_without_copies_and_database_there_is_just_no_page() -> None:
