@@ -12,6 +12,8 @@ from apps.core.models import Event, SetAsideFact
 from apps.core.principals import system
 from apps.fleet.models import Server
 from apps.monitors.models import Badge, Dependency, Endpoint, Heartbeat, MaintenanceWindow, PingKey
+from apps.monitors.models.certificates import CertificateMonitor
+from apps.monitors.services.certificates import create_certificate
 from apps.monitors.services.dependencies import create_dependency
 from apps.notifications.models import Channel, Delivery, Notification, Rule, Webhook
 from apps.notifications.services.deliveries import new_delivery
@@ -51,6 +53,9 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         MaintenanceWindow: make_window(),
         PingKey: make_ping_key(name="Cluster jobs"),
         Badge: make_badge("endpoint", str(endpoint.pk)),
+        CertificateMonitor: create_certificate(
+            actor=system("test"), values={"hostname": "198.51.100.7", "port": 443}
+        ),
         Alert: make_alert(subject_id=str(endpoint.pk)),
         Silence: create_silence(actor=system("test"), matchers={"entity": "nothing"}, duration_s=3600),
         Dependency: create_dependency(
