@@ -461,6 +461,7 @@ def test_rule_preview_tells_who_and_why_not(admin: APIClient) -> None:
     assert not Delivery.objects.exists()
     wrongs: list[dict[str, Any]] = [
         {"alert_id": client_uuid()}, {"seq": 10**9}, {"event": "no.such"}, {"rule": {"events": []}},
+        {"level": "awful"},
     ]  # fmt: skip
     for wrong in wrongs:
         assert admin.post(path, wrong, format="json").status_code == 422

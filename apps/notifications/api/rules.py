@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from apps.core.api.views import ApiView, ApiViewSet, clean, expected_revision, idempotent, with_etag
 from apps.core.errors import Invalid
+from apps.core.events.catalogue import LEVELS
 from apps.core.models import Event
 from apps.notifications import selectors, services
 from apps.notifications.api.serializers import (
@@ -106,6 +107,8 @@ def _fact_of(values: dict[str, Any]) -> FactLike:
             raise Invalid({"seq": "no such event is kept"})
         return fact
     given = {name: values[name] for name in _MADE if name in values}
+    if given.get("level", "critical") not in LEVELS:
+        raise Invalid({"level": f"choose one of {', '.join(LEVELS)}"})
     if "event" in given:
         services.check_event(given["event"])
     return selectors.made_fact(**given)

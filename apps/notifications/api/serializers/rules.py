@@ -150,7 +150,7 @@ class FactBody(serializers.Serializer[Any]):
     alert_id = serializers.UUIDField(required=False, help_text="The latest that happened to this alert.")
     seq = serializers.IntegerField(required=False, help_text="A fact by its number.")
     event = Str(required=False, help_text="alert.opened where absent.")
-    level = serializers.ChoiceField(["info", "warning", "critical"], required=False)
+    level = Str(required=False, help_text="info, warning or critical, which it is where absent.")
     source = Str(required=False, help_text="endpoint where absent.")  # type: ignore[assignment]
     subject = SubjectSerializer(required=False, help_text="What it is about: an endpoint, a server …")
     tags = Words(child=Str(), required=False)

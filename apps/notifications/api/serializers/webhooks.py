@@ -162,6 +162,7 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
         return selectors.payload_for(self.context["view"].principal(), row)
 
 
+@extend_schema_serializer(component_name="LedgerDelivery")
 class LedgerSerializer(DeliverySerializer):
     """A delivery with where it went and what it stands with."""
 
