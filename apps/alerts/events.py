@@ -96,7 +96,9 @@ declare(
 )
 
 _POLICY = {"policy_id": ID, "name": TEXT}
-declare("escalation_policy.created", doc="An escalation policy was added.", permission="escalations:view", fields=_POLICY)
+declare(
+    "escalation_policy.created", doc="An escalation policy was added.", permission="escalations:view", fields=_POLICY
+)
 declare(
     "escalation_policy.updated", doc="An escalation policy was changed.", permission="escalations:view", fields=_POLICY
 )

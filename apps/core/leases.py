@@ -105,7 +105,7 @@ def note_run(names: Iterable[str], *, owner: str = OWNER) -> None:
 def last_runs(prefix: str) -> dict[str, datetime]:
     """Return when what is named `prefix`… ran last, by the rest of the name."""
     rows = Lease.objects.filter(name__startswith=prefix, last_run_at__isnull=False)
-    return {name.removeprefix(prefix): at for name, at in rows.values_list("name", "last_run_at") if at is not None}
+    return {row.name.removeprefix(prefix): row.last_run_at for row in rows if row.last_run_at}
 
 
 def claim(queryset: QuerySet[M], *, limit: int, owner: str, seconds: float) -> list[M]:

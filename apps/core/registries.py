@@ -116,12 +116,13 @@ keeps: Registry[Keep] = Registry("keep")
 watches: Registry[Watch] = Registry("watch")
 #: address -> may it speak to us? `accounts` answers with its IP rules; the edge asks.
 address_gates: Registry[Callable[[str], bool]] = Registry("address gate")
-#: Which facts nobody is to be told of now? Asked with (event, subject kind, subject id) triples, when a fact is routed and
-#: again when its message is about to leave; answers those that stay untold, each with one sentence that says why.
+#: Which facts nobody is to be told of now? Asked with (event, subject kind, subject id) triples, when a fact is routed
+#: and again when its message is about to leave; answers those that stay untold, each with one sentence that says why.
 delivery_holds: Registry[Callable[[Collection[tuple[str, str, str]]], Mapping[tuple[str, str, str], str]]] = Registry(
     "delivery hold"
 )
-#: Kind of a thing -> (its id) -> (kind, id) of what it can't be well without, as far as that follows from what is known.
+#: Kind of a thing -> (its id) -> (kind, id) of what it can't be well without, as far as that follows from what is
+#: known.
 parent_finders: Registry[Callable[[str], Collection[tuple[str, str]]]] = Registry("parent finder")
 #: Kind of a parent -> (its id) -> (kind, id) of what can't be well without it; the other direction, for pages.
 child_finders: Registry[Callable[[str], Collection[tuple[str, str]]]] = Registry("child finder")

@@ -1,4 +1,4 @@
-"""Rows that a caller may see."""
+"""Rows that a caller may see: of one tenant, so all or, for a key bound to a thing, none."""
 
 from typing import Any, Self
 
@@ -9,32 +9,44 @@ from apps.core.principals import Principal
 from apps.statuspage.states import LAST
 
 
-class StatusQuerySet(QuerySet[Any]):
-    """Pages and what belongs to them: of one tenant, so all or, for a key bound to a thing, none."""
+class PageQuerySet(QuerySet[Any]):
+    """Pages."""
 
     def visible_to(self, principal: Principal) -> Self:
         """Return what the caller may see."""
         return self.none() if principal.bound_kind else self
 
 
-class PageQuerySet(StatusQuerySet):
-    """Pages."""
-
-
-class GroupQuerySet(StatusQuerySet):
+class GroupQuerySet(QuerySet[Any]):
     """Groups."""
 
+    def visible_to(self, principal: Principal) -> Self:
+        """Return what the caller may see."""
+        return self.none() if principal.bound_kind else self
 
-class ComponentQuerySet(StatusQuerySet):
+
+class ComponentQuerySet(QuerySet[Any]):
     """Components."""
 
+    def visible_to(self, principal: Principal) -> Self:
+        """Return what the caller may see."""
+        return self.none() if principal.bound_kind else self
 
-class SubscriberQuerySet(StatusQuerySet):
+
+class SubscriberQuerySet(QuerySet[Any]):
     """Subscribers."""
 
+    def visible_to(self, principal: Principal) -> Self:
+        """Return what the caller may see."""
+        return self.none() if principal.bound_kind else self
 
-class NoticeQuerySet(StatusQuerySet):
+
+class NoticeQuerySet(QuerySet[Any]):
     """Notices."""
+
+    def visible_to(self, principal: Principal) -> Self:
+        """Return what the caller may see."""
+        return self.none() if principal.bound_kind else self
 
     def published(self) -> Self:
         """Return what the public may read."""

@@ -53,9 +53,7 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         MaintenanceWindow: make_window(),
         PingKey: make_ping_key(name="Cluster jobs"),
         Badge: make_badge("endpoint", str(endpoint.pk)),
-        CertificateMonitor: create_certificate(
-            actor=system("test"), values={"hostname": "198.51.100.7", "port": 443}
-        ),
+        CertificateMonitor: create_certificate(actor=system("test"), values={"hostname": "198.51.100.7", "port": 443}),
         Alert: make_alert(subject_id=str(endpoint.pk)),
         Silence: create_silence(actor=system("test"), matchers={"entity": "nothing"}, duration_s=3600),
         Dependency: create_dependency(

@@ -47,8 +47,8 @@ class EscalationPolicy(EditableModel):
 class EscalationStep(models.Model):
     """One step of an alert's ladder: the one that waits, or what became of an earlier one.
 
-    `base_at` is when its wait began: the start of the ladder or, for a repetition, when the step was told last. `due_at`
-    is null once it is settled, which keeps the index of the due ones small.
+    `base_at` is when its wait began: the start of the ladder or, for a repetition, when the step was told last.
+    `due_at` is null once it is settled, which keeps the index of the due ones small.
     """
 
     class State(models.TextChoices):

@@ -5,21 +5,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('core', '0001_initial'),
+        ("core", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Condition',
+            name="Condition",
             fields=[
-                ('name', models.CharField(max_length=96, primary_key=True, serialize=False)),
-                ('title', models.CharField(blank=True, max_length=100)),
-                ('message', models.TextField()),
-                ('level', models.CharField(default='critical', max_length=16)),
-                ('since', models.DateTimeField(default=django.utils.timezone.now)),
-                ('ended_at', models.DateTimeField(null=True)),
+                ("name", models.CharField(max_length=96, primary_key=True, serialize=False)),
+                ("title", models.CharField(blank=True, max_length=100)),
+                ("message", models.TextField()),
+                ("level", models.CharField(default="critical", max_length=16)),
+                ("since", models.DateTimeField(default=django.utils.timezone.now)),
+                ("ended_at", models.DateTimeField(null=True)),
             ],
         ),
     ]

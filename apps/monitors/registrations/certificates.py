@@ -95,7 +95,7 @@ def _metrics(per_object: bool) -> Iterator[Any]:
         [
             (
                 {"certificate_id": str(pk), "hostname": host, "port": str(port), "server_name": name or host},
-                ends.timestamp(),
+                ends.timestamp() if ends else 0.0,
             )
             for pk, host, port, name, ends in rows.values_list(
                 "pk", "hostname", "port", "server_name", "state__not_after"

@@ -27,9 +27,7 @@ for _key, _model, _days, _most, _what in (
         "retention", _key, "duration", _days * DAY_S, f"How long {_what} are kept.", least=DAY_S, most=_most * DAY_S
     )
     _prune = (
-        partial(prune_results, _setting.name)
-        if _model is CheckResult
-        else partial(prune_series, _model, _setting.name)
+        partial(prune_results, _setting.name) if _model is CheckResult else partial(prune_series, _model, _setting.name)
     )
     keeps.register(_key, Keep(_model._meta.db_table, _setting.name, _prune, telemetry=True))
 

@@ -30,8 +30,8 @@ def find_thing(kind: str, text: str) -> str | None:
     if found is not None or kind not in _MODELS:
         return str(found) if found is not None else None
     model, field = _MODELS[kind]
-    found = model._default_manager.filter(**{f"{field}__iexact": text}).values_list("pk", flat=True)[:2]
-    ids = [str(pk) for pk in found]
+    matches = model._default_manager.filter(**{f"{field}__iexact": text}).values_list("pk", flat=True)
+    ids = [str(pk) for pk in matches[:2]]
     if len(ids) > 1:
         raise Conflict(f"Several things are called “{text}”; give the id from its page's address.", code="ambiguous")
     return ids[0] if ids else None

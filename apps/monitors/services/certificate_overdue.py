@@ -26,10 +26,14 @@ def overdue_certificates(now: datetime) -> Overdue | None:
 
 def mark_certificates(now: datetime) -> int:
     """Show overdue certificates as unknown; what was told stays told. Returns how many were shown otherwise."""
-    return _late(now).exclude(status=states.UNKNOWN).update(
-        status=states.UNKNOWN,
-        since=timezone.now(),
-        last_error="The worker has not looked at it in time; nothing is known since the last check.",
+    return (
+        _late(now)
+        .exclude(status=states.UNKNOWN)
+        .update(
+            status=states.UNKNOWN,
+            since=timezone.now(),
+            last_error="The worker has not looked at it in time; nothing is known since the last check.",
+        )
     )
 
 

@@ -51,7 +51,7 @@ class ComponentForm(ConsoleForm):
     name = forms.CharField(max_length=100, help_text="As the public reads it. The thing's own name is never shown.")
     description = forms.CharField(required=False, max_length=300, help_text="One public sentence below the name.")
     page = forms.ModelChoiceField(pages(), empty_label=None)
-    group = forms.ModelChoiceField(Group.objects.none(), required=False, empty_label="No group")
+    group: Any = forms.ModelChoiceField(Group.objects.none(), required=False, empty_label="No group")
     position = forms.IntegerField(initial=0, required=False, label="Place", help_text="Small first.")
     thing = forms.ChoiceField(label="Stands for", help_text="Its status follows this by itself.")
     visible = forms.BooleanField(required=False, initial=True, label="Shown to the public")

@@ -35,7 +35,7 @@ class NoticeForm(ConsoleForm):
         required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 5}), label="First message",
         help_text="What is known, what is being done, when you will say more.",
     )  # fmt: skip
-    components = forms.ModelMultipleChoiceField(
+    components: Any = forms.ModelMultipleChoiceField(
         Component.objects.none(), required=False, widget=forms.CheckboxSelectMultiple, label="Affected components"
     )
     starts_at = MomentField(required=False, label="From (UTC)", help_text="Where empty: now.")

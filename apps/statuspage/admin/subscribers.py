@@ -25,7 +25,7 @@ class WebhookForm(ConsoleForm):
 
     page = forms.ModelChoiceField(pages(), empty_label=None)
     url = forms.CharField(max_length=2000, label="URL", help_text="Gets a signed POST for every published change.")
-    components = forms.ModelMultipleChoiceField(
+    components: Any = forms.ModelMultipleChoiceField(
         Component.objects.none(), required=False, widget=forms.CheckboxSelectMultiple, label="Only about",
         help_text="None chosen: of everything on the page.",
     )  # fmt: skip

@@ -28,7 +28,7 @@ class PushSerializer(serializers.Serializer[Any]):
     latency_ms = serializers.FloatField(required=False, allow_null=True, min_value=0, max_value=LATENCY_MOST_MS)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """Take `ping` for `latency_ms` and `message` for `msg`, as other products call them; empty stands for absent."""
+        """Take `ping` for `latency_ms` and `message` for `msg`, as other products say; empty stands for absent."""
         if hasattr(data, "items"):
             data = {name: value for name, value in data.items() if value not in ("", None)}
             for ours, theirs in (("latency_ms", "ping"), ("msg", "message")):
