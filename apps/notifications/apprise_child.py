@@ -10,6 +10,11 @@ import sys
 from ipaddress import ip_network
 from typing import Any
 
+from django.conf import settings
+
+from apps.core.net.errors import NetError
+from apps.core.net.policy import Purpose, check_address
+
 _SPAWNING = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "pty.spawn")
 
 
@@ -30,15 +35,10 @@ class _Lines(logging.Handler):
 def main() -> None:
     """Send the job's message."""
     job: dict[str, Any] = json.load(sys.stdin)
-    from django.conf import settings
-
     settings.configure(
         OUTBOUND_ALLOW=[ip_network(network) for network in job["allow"]],
         OWN_ENDPOINTS=[entry if isinstance(entry, str) else (entry[0], entry[1]) for entry in job["own"]],
     )
-    from apps.core.net.errors import NetError
-    from apps.core.net.policy import Purpose, check_address
-
     refusals: list[str] = []
 
     def guard(event: str, arguments: tuple[Any, ...]) -> None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apps.alerts.models import Alert
 from apps.alerts.services import evidence
+from apps.alerts.services.alerts import resolve_alert
 from apps.alerts.services.silences import create_silence
 from apps.core import runtime_settings
 from apps.core.ids import new_id
@@ -114,6 +115,17 @@ def test_why_replays_routing_attempts_and_answers() -> None:
     assert "Pager: that it opened arrived." in text and "2 attempts, the last: HTTP 200." in text
     assert "The rule “Only databases” does not take it" in text
     assert "No silence matched." in text and "Nothing it depends on was down." in text
+
+
+def test_why_shows_each_message_under_the_fact_that_it_told_of() -> None:
+    make_rule(make_channel(name="Pager"), name="All")
+    alert = make_alert("critical", message="shop is down")
+    run_spine()
+    resolve_alert(alert_id=alert.id, actor=principal())
+    run_spine()
+    steps = client_as("viewer").get(f"/api/v1/alerts/{alert.id}/why").json()["steps"]
+    told = [one["details"]["event"] for one in steps if one["step"] == "delivery"]
+    assert told == ["alert.opened", "alert.resolved"]
 
 
 def test_why_of_an_outage_behind_a_dead_host_names_the_host() -> None:

@@ -61,7 +61,7 @@ def why(alert: Alert) -> dict[str, Any]:
     fates = _deliveries([event.seq for event in events if event.seq is not None])
     for event in events[:MOST_EVENTS]:
         steps += _routed(event)
-        steps += [row for row in fates if row.pop("seq") == event.seq] if event.seq is not None else []
+        steps += [step for seq, step in fates if seq == event.seq]
     if alert.resolved_at:
         steps.append(_step("end", "info", alert.resolved_at, f"Resolved by {alert.resolved_by}. {alert.note}".strip()))
     return {"alert_id": str(alert.id), "summary": _summary(alert, steps), "steps": steps}
@@ -200,7 +200,8 @@ def _routed(event: Event) -> list[dict[str, Any]]:
     return found
 
 
-def _deliveries(seqs: list[int]) -> list[dict[str, Any]]:
+def _deliveries(seqs: list[int]) -> list[tuple[int | None, dict[str, Any]]]:
+    """Return (number of the fact, step) of what was queued for these facts, oldest first."""
     from_ledger = Delivery.objects.filter(event_seq__in=seqs).order_by("id").prefetch_related("tries")
     rows = list(from_ledger[:MOST_DELIVERIES])
     names = _names_of(rows)
@@ -220,7 +221,7 @@ def _deliveries(seqs: list[int]) -> list[dict[str, Any]]:
             "delivery", outcome, row.settled_at or row.created_at, text, destination=name, event=row.event_name,
             state=row.state, reason=row.reason, attempts=tries,
         )  # fmt: skip
-        found.append({**step, "seq": row.event_seq})
+        found.append((row.event_seq, step))
     return found
 
 
