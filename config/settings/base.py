@@ -172,7 +172,8 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # no collectstatic step: the files are served from where they lie
-WHITENOISE_AUTOREFRESH = DEBUG
+# Looking a file up when it is asked for spares each test client the reading of them all.
+WHITENOISE_AUTOREFRESH = DEBUG or TESTING
 WHITENOISE_MAX_AGE = 60  # then revalidated by ETag, so that an upgrade shows at once
 DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024
 

@@ -71,11 +71,12 @@ class RuleForm(manners.MannersForm, ConsoleForm):
     hours_zone = manners.zone_field()
     hours_days = manners.days_field("None chosen: every day.")
     order = forms.IntegerField(
+        required=False,
         min_value=0,
         max_value=100000,
         initial=100,
         label="Place",
-        help_text="Rules with a small number are asked first.",
+        help_text="Rules with a small number are asked first; 100 where empty.",
     )
     stop = forms.BooleanField(
         required=False, label="Stop here", help_text="Where this rule takes an event, no later rule is asked."
@@ -193,7 +194,7 @@ class RuleAdmin(ConsoleAdmin):
     @staticmethod
     def _values(data: dict[str, Any]) -> dict[str, Any]:
         names = (
-            "name", "levels", "sources", "tags", "subjects", "servers", "inbox", "enabled", "order", "stop",
+            "name", "levels", "sources", "tags", "subjects", "servers", "inbox", "enabled", "stop",
         )  # fmt: skip
         values = {name: data[name] for name in names} | manners.values(data)
         if data["events"]:
@@ -201,6 +202,7 @@ class RuleAdmin(ConsoleAdmin):
         values["channel_ids"] = [str(channel.pk) for channel in data["channels"]]
         values["throttle_s"] = data["throttle_s"] or 0
         values["escalate_after_s"] = data["escalate_after_s"]
+        values["order"] = 100 if data["order"] is None else data["order"]
         values["hours"] = manners.hours_of(data, "hours") if data["hours_start"] and data["hours_end"] else None
         return values
 
