@@ -85,9 +85,9 @@ def test_wrong_calendar_is_shown_at_its_field(operator: Client) -> None:
     assert "day-of-week" in answer.content.decode()
 
 
-def test_log_of_ten_thousand_pings_is_walked_without_gap_or_repeat(operator: Client) -> None:
+def test_log_of_two_thousand_pings_is_walked_without_gap_or_repeat(operator: Client) -> None:
     heartbeat = make_heartbeat()
-    for start in range(0, 10_000, 500):
+    for start in range(0, 2_000, 500):
         accept_pings([PingRequest(heartbeat.uuid, at=T0 + timedelta(seconds=2 * n)) for n in range(start, start + 500)])
     path = f"{BASE}/heartbeat/{heartbeat.pk}/log/"
     seen: list[int] = []
@@ -101,7 +101,7 @@ def test_log_of_ten_thousand_pings_is_walked_without_gap_or_repeat(operator: Cli
         before = shown["before"]
         if not before:
             break
-    assert seen == list(range(10_000, 0, -1))
+    assert seen == list(range(2_000, 0, -1))
     assert counts == {1}
     assert text_of(operator, f"{path}?kind=fail").count("<tr>") == 0
     assert operator.get(f"{path}?before=nonsense").status_code == 200
