@@ -1,5 +1,6 @@
 """The ASGI application: the edge in front of Django, the sockets and the hot paths."""
 
+import gc
 import os
 from typing import cast
 
@@ -28,6 +29,12 @@ async def _watch() -> None:
     _watchdog.start()
 
 
+async def _freeze() -> None:
+    # What was loaded at the start stays for good. A full collection that walks it would hold up every request.
+    gc.collect()
+    gc.freeze()
+
+
 async def _stop() -> None:
     _watchdog.stop()
     await _pings.drain()
@@ -41,7 +48,7 @@ application = Edge(
         http=cast(Application, _django),
         websocket=sockets,
         hot=[("/ping/", _pings), ("/api/v1/metrics/", _samples), ("/status", _status), ("/", DomainRoot())],
-        on_start=[hub.start, _watch, _status.start],
+        on_start=[hub.start, _watch, _status.start, _freeze],
         on_stop=[_stop],
     )
 )

@@ -1,8 +1,9 @@
 """Many rows in one statement, on both databases, for paths where the ORM's cost per row is the bottleneck.
 
-PostgreSQL gets one statement with all rows as one JSON text, which the driver need not convert value by value; SQLite
-the driver's `executemany`, which prepares once and is faster there than any long statement. Values are what a model's
-columns hold: text, numbers, UUIDs, aware times.
+PostgreSQL gets all rows as one JSON text, which the driver need not convert value by value. SQLite gets
+all rows as parameters of one statement and gives them as one JSON text: its driver lets other threads run at every row,
+and a busy event loop gives the interpreter back late, each time. Values are what a model's columns hold: text, numbers,
+UUIDs, aware times.
 """
 
 import json
@@ -25,7 +26,7 @@ def insert_rows(model: type[models.Model], columns: tuple[str, ...], rows: Seque
         if connection.vendor == "postgresql":
             cursor.execute(_insert_recordset(model, columns), [_as_json(columns, rows)])
         else:
-            cursor.executemany(_insert_values(model, columns), list(map(_adapted, rows)))
+            cursor.execute(_insert_values(model, columns, len(rows)), _flat(rows))
 
 
 def update_rows(
@@ -38,7 +39,7 @@ def update_rows(
         if connection.vendor == "postgresql":
             cursor.execute(_update_recordset(model, columns, keys), [_as_json((*columns, *keys), rows)])
         else:
-            cursor.executemany(_update_values(model, columns, keys), list(map(_adapted, rows)))
+            cursor.execute(_update_values(model, columns, keys, len(rows)), _flat(rows))
 
 
 def delete_rows(model: type[models.Model], keys: tuple[str, ...], rows: Sequence[Row]) -> None:
@@ -48,6 +49,23 @@ def delete_rows(model: type[models.Model], keys: tuple[str, ...], rows: Sequence
     condition = " AND ".join(f"{key} = %s" for key in keys)
     with connection.cursor() as cursor:
         cursor.executemany(f"DELETE FROM {model._meta.db_table} WHERE {condition}", [_adapted(row) for row in rows])
+
+
+def select(columns: Sequence[str], rest: str, *, ordered_and_locked: str = "") -> str:
+    """Return the query whose answer `fetch` reads; `ordered_and_locked` is left out where only one can write."""
+    if connection.vendor == "postgresql":
+        return f"SELECT {', '.join(columns)} {rest} {ordered_and_locked}"
+    return f"SELECT json_group_array(json_array({', '.join(columns)})) {rest}"
+
+
+def fetch(query: str, parameters: Sequence[Any]) -> list[Row]:
+    """Return the rows of a `select`; on SQLite booleans are 0 and 1, and their order is anybody's."""
+    with connection.cursor() as cursor:
+        cursor.execute(query, parameters)
+        if connection.vendor == "postgresql":
+            return cursor.fetchall()
+        rows: list[Row] = json.loads(cursor.fetchone()[0])
+        return rows
 
 
 def all_to_database(values: Row) -> list[Any]:
@@ -112,11 +130,6 @@ def _insert_recordset(model: type[models.Model], columns: tuple[str, ...]) -> st
 
 
 @lru_cache(64)
-def _insert_values(model: type[models.Model], columns: tuple[str, ...]) -> str:
-    return f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
-
-
-@lru_cache(64)
 def _update_recordset(model: type[models.Model], columns: tuple[str, ...], keys: tuple[str, ...]) -> str:
     return (
         f"UPDATE {model._meta.db_table} AS t SET {', '.join(f'{name} = v.{name}' for name in columns)} "
@@ -125,9 +138,25 @@ def _update_recordset(model: type[models.Model], columns: tuple[str, ...], keys:
     )
 
 
-@lru_cache(64)
-def _update_values(model: type[models.Model], columns: tuple[str, ...], keys: tuple[str, ...]) -> str:
+@lru_cache(1024)
+def _insert_values(model: type[models.Model], columns: tuple[str, ...], count: int) -> str:
+    return f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) VALUES {_marks(len(columns), count)}"
+
+
+@lru_cache(2048)
+def _update_values(model: type[models.Model], columns: tuple[str, ...], keys: tuple[str, ...], count: int) -> str:
+    table, first_key = model._meta.db_table, len(columns) + 1
     return (
-        f"UPDATE {model._meta.db_table} SET {', '.join(f'{name} = %s' for name in columns)} "
-        f"WHERE {' AND '.join(f'{name} = %s' for name in keys)}"
+        f"UPDATE {table} SET {', '.join(f'{name} = v.column{n}' for n, name in enumerate(columns, 1))} "
+        f"FROM (VALUES {_marks(len(columns) + len(keys), count)}) AS v "
+        f"WHERE {' AND '.join(f'{table}.{name} = v.column{n}' for n, name in enumerate(keys, first_key))}"
     )
+
+
+def _marks(columns: int, rows: int) -> str:
+    row = f"({', '.join(['%s'] * columns)})"
+    return ", ".join([row] * rows)
+
+
+def _flat(rows: Sequence[Row]) -> list[Any]:
+    return _adapted([value for row in rows for value in row])

@@ -270,9 +270,7 @@ def read_beats(column: str, values: Iterable[object]) -> list[Beat]:
     query = _select(column, len(wanted))
     beats: list[Beat] = []
     for _ in range(2):
-        with connection.cursor() as cursor:
-            cursor.execute(query, wanted)
-            beats = [_beat(row) for row in cursor.fetchall()]
+        beats = [_beat(row) for row in bulk.fetch(query, wanted)]
         if all(beat.revision == beat.config_revision for beat in beats):
             break
         # A change of the configuration was committed while this waited for the lock: the state is the new one, the
@@ -290,12 +288,11 @@ def read_beats(column: str, values: Iterable[object]) -> list[Beat]:
 def _select(column: str, count: int) -> str:
     times = [bulk.time_expression(f"s.{name}") for name in _TIMES]
     columns = [*(f"h.{name}" for name in _CONFIG_COLUMNS), *times, *(f"s.{name}" for name in _PLAIN)]
-    lock = "FOR UPDATE OF s" if connection.vendor == "postgresql" else ""
-    return (
-        f"SELECT {', '.join(columns)} FROM {Heartbeat._meta.db_table} h "
-        f"JOIN {HeartbeatState._meta.db_table} s ON s.heartbeat_id = h.id "
-        f"WHERE {column} IN ({', '.join(['%s'] * count)}) ORDER BY h.num {lock}"
+    rest = (
+        f"FROM {Heartbeat._meta.db_table} h JOIN {HeartbeatState._meta.db_table} s ON s.heartbeat_id = h.id "
+        f"WHERE {column} IN ({', '.join(['%s'] * count)})"
     )
+    return bulk.select(columns, rest, ordered_and_locked="ORDER BY h.num FOR UPDATE OF s")
 
 
 _schedule = lru_cache(4096)(Schedule)
