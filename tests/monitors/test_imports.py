@@ -257,12 +257,12 @@ def test_console_says_what_is_wrong_with_a_file() -> None:
 
 def test_command_prints_each_thing_and_what_to_put_into_the_jobs() -> None:
     out = io.StringIO()
-    call_command("import_monitors", "crontab", str(SAMPLES / "crontab"), "--dry-run", stdout=out)
+    call_command("import-monitors", "crontab", str(SAMPLES / "crontab"), "--dry-run", stdout=out)
     assert "7 would be made, 0 there already, 3 can't be made." in out.getvalue() and made() == (0, 0, 0)
     out = io.StringIO()
-    call_command("import_monitors", "crontab", str(SAMPLES / "crontab"), stdout=out)
+    call_command("import-monitors", "crontab", str(SAMPLES / "crontab"), stdout=out)
     assert "7 made" in out.getvalue() and "/ping/" in out.getvalue() and made() == (0, 7, 0)
     with pytest.raises(CommandError, match="can't be read"):
-        call_command("import_monitors", "crontab", "/does/not/exist")
+        call_command("import-monitors", "crontab", "/does/not/exist")
     with pytest.raises(CommandError, match="no configuration of Gatus"):
-        call_command("import_monitors", "gatus", str(SAMPLES / "uptime_kuma.json"))
+        call_command("import-monitors", "gatus", str(SAMPLES / "uptime_kuma.json"))

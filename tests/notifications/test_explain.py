@@ -21,8 +21,8 @@ from tests.support.servers import RecordingReceiver
 pytestmark = pytest.mark.django_db
 
 
-def lines(fact: Any, **more: Any) -> list[tuple[str, str, str, str]]:
-    answers = selectors.explain_routing(fact, at=timezone.now(), **more)
+def lines(fact: Any, *, at: datetime | None = None, **more: Any) -> list[tuple[str, str, str, str]]:
+    answers = selectors.explain_routing(fact, at=at or timezone.now(), **more)
     return [(answer.kind, answer.destination, answer.rule, answer.outcome) for answer in answers]
 
 
@@ -58,7 +58,7 @@ def test_rule_that_does_not_take_a_fact_says_why(rule: dict[str, Any], fact: dic
         event.at += timedelta(minutes=5)
     reason = why_not(made, event, event.at)
     assert word in reason
-    assert ("rule", "", made.name, "not told") in lines(event)
+    assert ("rule", "", made.name, "not told") in lines(event, at=event.at)
 
 
 @pytest.mark.parametrize("pattern", ["web-*", "WEB-1", "endpoint:web-1", "endpoint:*", "*"])

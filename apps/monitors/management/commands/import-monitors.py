@@ -1,4 +1,4 @@
-"""`manage.py import_monitors`: monitors of other tools, from their files."""
+"""`manage.py import-monitors`: monitors of other tools, from their files."""
 
 import sys
 from pathlib import Path
