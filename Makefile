@@ -4,6 +4,8 @@
 .PHONY: help run test lint bench soak backup
 PYTHON := .venv/bin/python
 ARGS ?=
+# Kept compiled modules halve the time that each process takes to start.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:            ## list the commands
 	@sed -n 's/^\([a-z]*\): .*## /make \1\t/p' Makefile | expand -t 16
