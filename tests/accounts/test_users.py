@@ -12,6 +12,7 @@ from apps.accounts.models import ApiKey, Session, User
 from apps.accounts.services import users
 from apps.core.errors import Conflict
 from apps.core.models import Event
+from apps.core.principals import Principal
 from tests.accounts.support import demand, problems, secure
 from tests.factories.accounts import (
     PASSWORD,
@@ -159,18 +160,20 @@ def test_last_enabled_admin_can_not_be_lost(changes: dict[str, Any]) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_two_admins_demoting_each_other_at_once_leave_one() -> None:
     one, other = make_user("admin"), make_user("admin")
+    # Made before either begins: both act with the rights of before.
+    pairs = ((principal(user=one), other), (principal(user=other), one))
     outcomes: list[str] = []
 
-    def demote(actor: User, target: User) -> None:
+    def demote(actor: Principal, target: User) -> None:
         try:
-            users.update_user(user_id=target.id, changes={"roles": ["viewer"]}, actor=principal(user=actor))
+            users.update_user(user_id=target.id, changes={"roles": ["viewer"]}, actor=actor)
             outcomes.append("done")
         except Conflict:
             outcomes.append("refused")
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=demote, args=pair) for pair in ((one, other), (other, one))]
+    threads = [threading.Thread(target=demote, args=pair) for pair in pairs]
     for thread in threads:
         thread.start()
     for thread in threads:
