@@ -1,4 +1,7 @@
-"""The ASGI application: the edge in front of Django, the sockets and the hot paths."""
+"""The ASGI application: the edge in front of Django, the sockets and the hot paths. Serve it with `Protocol`:
+
+uvicorn config.asgi:application --http config.asgi:Protocol
+"""
 
 import gc
 import os
@@ -11,6 +14,7 @@ from django.core.asgi import get_asgi_application  # noqa: E402
 _django = get_asgi_application()
 
 from apps.core.asgi import Edge, Switch  # noqa: E402
+from apps.core.asgi import QuickProtocol as Protocol  # noqa: E402, F401
 from apps.core.asgi.types import Application  # noqa: E402
 from apps.core.watchdog import Watchdog  # noqa: E402
 from apps.fleet.hot import SampleApplication  # noqa: E402
@@ -50,5 +54,6 @@ application = Edge(
         hot=[("/ping/", _pings), ("/api/v1/metrics/", _samples), ("/status", _status), ("/", DomainRoot())],
         on_start=[hub.start, _watch, _status.start, _freeze],
         on_stop=[_stop],
-    )
+    ),
+    quick=[(b"/ping/", _pings)],
 )

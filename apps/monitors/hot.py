@@ -1,4 +1,4 @@
-"""The short way for pings: a raw ASGI application with group commit.
+"""The short way for pings: a raw ASGI application with group commit, which also takes plain requests past ASGI.
 
 Requests that arrive while a batch is being written form the next one; an idle server writes a single ping at once. One
 thread writes, so the batches of a process never compete, and each answer leaves after the commit of its batch.
@@ -7,16 +7,18 @@ thread writes, so the batches of a process never compete, and each answer leaves
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from json import dumps
-from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db import connection
 
 from apps.core.api.exceptions import render
+from apps.core.asgi.quick import Headers, Reply
 from apps.core.asgi.types import Receive, Scope, Send
+from apps.core.context import RequestContext
 from apps.core.errors import Conflict, DomainError, NotFound, TooLarge, TooMany, Unavailable
 from apps.monitors.ping_paths import parse, source_name
 from apps.monitors.services.pings import BATCH_MOST, PING_BODY_LIMIT, PING_BODY_MOST, Answer, PingRequest, accept_pings
@@ -39,7 +41,7 @@ class PingApplication:
     """Serves `/ping/...`; see the module."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[PingRequest, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[tuple[PingRequest, Callable[[Answer | None], None]]] = deque()
         self._writer: ThreadPoolExecutor | None = None
         self._writing: asyncio.Task[None] | None = None
 
@@ -49,22 +51,29 @@ class PingApplication:
             await self._lifespan(receive, send)
             return
         try:
-            answer = await self._accept(scope, receive)
+            status, headers, content = _response(await self._accept(scope, receive))
         except DomainError as error:
-            await _refuse(send, error)
-            return
-        if answer.status in (200, 201):
-            await send({"type": "http.response.start", "status": answer.status, "headers": list(_PLAIN)})
-            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else b"OK"})
-        elif answer.status == 404:
-            await _refuse(send, NotFound("There is no such heartbeat."))
-        elif answer.status == 409:
-            await _refuse(send, Conflict(answer.detail, code="no_such_slug"))
-        else:
-            await _refuse(
-                send,
-                TooMany("Too many pings to unknown heartbeats; check the address.", retry_after_s=answer.retry_after_s),
+            status, headers, content = _refusal(error)
+        await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
+
+    def take(self, method: str, target: bytes, headers: Headers, facts: RequestContext, reply: Reply) -> bool:
+        """Accept a ping without a body; what is wrong with it, or asks for patience, is told on the usual way."""
+        path, _, query = target.partition(b"?")
+        if b"%" in path or b"#" in target or len(self._waiting) >= WAITING_MOST:
+            return False
+        try:
+            ping = parse(path.decode("latin-1"), query)
+        except DomainError:
+            return False
+        ping.at, ping.method, ping.remote_addr = datetime.now(UTC), method, facts.address
+        ping.user_agent = facts.user_agent
+        if not ping.source:
+            ping.source = next(
+                (source_name(value.decode("latin-1")) for name, value in headers if name == b"ping-source"), ""
             )
+        self._enqueue(ping, lambda answer: reply(*_response(answer)))
+        return True
 
     async def drain(self) -> None:
         """Write and answer what waits, then end the writer's thread."""
@@ -75,7 +84,7 @@ class PingApplication:
             await asyncio.get_running_loop().run_in_executor(writer, _hang_up)
             writer.shutdown(wait=False)
 
-    async def _accept(self, scope: Scope, receive: Receive) -> Answer:
+    async def _accept(self, scope: Scope, receive: Receive) -> Answer | None:
         method = scope["method"]
         if method not in ("GET", "HEAD", "POST"):
             raise _NotAllowed("Pings are sent by GET, HEAD or POST.")
@@ -100,12 +109,15 @@ class PingApplication:
             ping.body = await _read_body(receive)
         if len(self._waiting) >= WAITING_MOST:
             raise Unavailable("Too many pings wait for the disk; send it again.")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((ping, future))
-        if self._writing is None or self._writing.done():
-            self._writing = loop.create_task(self._write_all())
+        future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        # Where the client went away meanwhile, its future is done.
+        self._enqueue(ping, lambda answer: None if future.done() else future.set_result(answer))
         return await future
+
+    def _enqueue(self, ping: PingRequest, tell: Callable[[Answer | None], None]) -> None:
+        self._waiting.append((ping, tell))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.get_running_loop().create_task(self._write_all())
 
     async def _write_all(self) -> None:
         loop = asyncio.get_running_loop()
@@ -114,13 +126,8 @@ class PingApplication:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MOST))]
             answers = await loop.run_in_executor(self._writer, _store, [ping for ping, _ in batch])
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if future.done():  # the client went away
-                    continue
-                if isinstance(answer, Answer):
-                    future.set_result(answer)
-                else:
-                    future.set_exception(Unavailable("The ping could not be stored; send it again."))
+            for (_, tell), answer in zip(batch, answers, strict=True):
+                tell(answer)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -187,7 +194,22 @@ async def _read_body(receive: Receive) -> bytes:
             return bytes(kept)
 
 
-async def _refuse(send: Send, error: DomainError) -> None:
+def _response(answer: Answer | None) -> tuple[int, Headers, bytes]:
+    """Return status, headers and content for what became of a ping; None: it could not be stored."""
+    if answer is None:
+        return _refusal(Unavailable("The ping could not be stored; send it again."))
+    if answer.status in (200, 201):
+        return answer.status, _PLAIN, b"OK"
+    if answer.status == 404:
+        return _refusal(NotFound("There is no such heartbeat."))
+    if answer.status == 409:
+        return _refusal(Conflict(answer.detail, code="no_such_slug"))
+    return _refusal(
+        TooMany("Too many pings to unknown heartbeats; check the address.", retry_after_s=answer.retry_after_s)
+    )
+
+
+def _refusal(error: DomainError) -> tuple[int, Headers, bytes]:
     status, body, extra = render(error)
     content = dumps(body).encode()
     headers: list[tuple[bytes, bytes]] = [
@@ -200,6 +222,4 @@ async def _refuse(send: Send, error: DomainError) -> None:
         headers.append((b"allow", b"GET, HEAD, POST"))
     if status == 503:
         headers.append((b"retry-after", b"1"))
-    message: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": headers}
-    await send(message)
-    await send({"type": "http.response.body", "body": content})
+    return status, headers, content

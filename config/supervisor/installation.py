@@ -30,6 +30,8 @@ class Installation:
     """The SQLite file; None for PostgreSQL."""
     redis_url: str
     """Empty: a private Redis is started."""
+    smtp: tuple[str, int] | None = None
+    """Where mail for heartbeats is taken; None for nowhere."""
 
     @property
     def reachable_host(self) -> str:
@@ -49,6 +51,7 @@ def read() -> Installation:
     shown = WILDCARDS.get(host, host)
     address = f"[{shown}]" if ":" in shown else shown
     public_url = env.text("PUBLIC_URL", f"http://{address}:{port}").rstrip("/")
+    smtp_port = env.integer("SMTP_PORT", 0, least=0, most=65535)
     return Installation(
         data_dir=data_dir,
         host=host,
@@ -56,6 +59,7 @@ def read() -> Installation:
         public_url=public_url,
         database=_sqlite_file(env.text("DATABASE_URL"), data_dir),
         redis_url=env.text("REDIS_URL"),
+        smtp=(env.text("SMTP_ADDRESS", "127.0.0.1"), smtp_port) if smtp_port else None,
     )
 
 
@@ -102,8 +106,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def check_port(host: str, port: int) -> None:
-    """Try to listen where the web server will, while the reason can still be told in one sentence.
+def check_port(host: str, port: int, *, host_variable: str = "HOST", port_variable: str = "PORT") -> None:
+    """Try to listen where a child will, while the reason can still be told in one sentence.
 
     Raises:
         StartRefused: the port is taken, or is not this machine's or this user's to use.
@@ -111,7 +115,9 @@ def check_port(host: str, port: int) -> None:
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError:
-        raise StartRefused(f"HOST: {host} is not an address of this machine; use 127.0.0.1 or 0.0.0.0.") from None
+        raise StartRefused(
+            f"{host_variable}: {host} is not an address of this machine; use 127.0.0.1 or 0.0.0.0."
+        ) from None
     family, kind, protocol, _, address = found[0]
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -119,14 +125,14 @@ def check_port(host: str, port: int) -> None:
             probe.bind(address)
             probe.listen(1)
         except PermissionError:
-            raise StartRefused(f"Port {port} is reserved for root; choose one above 1023 as PORT.") from None
+            raise StartRefused(f"Port {port} is reserved for root; choose one above 1023 as {port_variable}.") from None
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise StartRefused(
                     f"Port {port} on {host} is taken by another program;"
-                    f" end that one, or choose another: PORT={_free_port(port)} make run"
+                    f" end that one, or choose another: {port_variable}={_free_port(port)} make run"
                 ) from None
-            raise StartRefused(f"HOST: {host}:{port} can't be listened on ({error.strerror}).") from None
+            raise StartRefused(f"{host_variable}: {host}:{port} can't be listened on ({error.strerror}).") from None
 
 
 def _free_port(taken: int) -> int:
@@ -158,7 +164,7 @@ def child_environment(installation: Installation, *, redis_url: str) -> dict[str
 def web_command(installation: Installation) -> list[str]:
     """Return the web server's command line; who the client is, the edge decides and not uvicorn."""
     return [
-        sys.executable, "-m", "uvicorn", "config.asgi:application",
+        sys.executable, "-m", "uvicorn", "config.asgi:application", "--http", "config.asgi:Protocol",
         "--host", installation.host, "--port", str(installation.port),
         "--no-access-log", "--no-proxy-headers", "--no-server-header", "--log-level", "warning",
         # Compression would cost each socket a quarter of a megabyte, for messages of some hundred bytes.
@@ -173,6 +179,11 @@ def worker_command() -> list[str]:
         sys.executable, "-m", "celery", "-A", "config", "worker", "-P", "threads", "-Q", "pulse,work",
         "--loglevel", "WARNING", "--without-mingle", "--without-gossip",
     ]  # fmt: skip
+
+
+def smtp_command() -> list[str]:
+    """Return the command line of the mail listener."""
+    return [sys.executable, str(BASE_DIR / "manage.py"), "smtp"]
 
 
 def prepare_command() -> list[str]:

@@ -34,7 +34,7 @@ _SERVE = """
 import uvicorn
 uvicorn.run(
     "config.asgi:application", host="127.0.0.1", port={port}, log_level="error", access_log=False,
-    proxy_headers=False, server_header=False,
+    proxy_headers=False, server_header=False, http="config.asgi:Protocol",
 )  # as the supervisor starts it
 """
 _SWEEP = """

@@ -9,7 +9,7 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -111,11 +111,25 @@ def _is_trusted(address: str) -> bool:
 
 
 class Edge:
-    """Wraps the application; see the module."""
+    """Wraps the application; see the module.
 
-    def __init__(self, app: Application) -> None:
+    Args:
+        quick: (prefix, application) pairs for the short way of `core.asgi.quick`.
+    """
+
+    def __init__(self, app: Application, *, quick: Sequence[tuple[bytes, Any]] = ()) -> None:
         self.app = app
+        self.quick = tuple(quick)
         self._gates: dict[str, tuple[bool, float]] = {}
+
+    def admit(self, peer: str, raw_headers: Sequence[tuple[bytes, bytes]]) -> context.RequestContext | None:
+        """Return the facts of a request that may come in at once, None if it has to take the usual way."""
+        headers, forwarded = _read_headers(raw_headers)
+        facts = _facts(peer, headers, forwarded)
+        kept = self._gates.get(facts.address)
+        if kept is None or time.perf_counter() - kept[1] > GATE_KEPT_S or self._refusal(headers, kept[0], 0):
+            return None
+        return facts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -124,23 +138,15 @@ class Edge:
             return
         began = time.perf_counter()
         path: str = scope["path"]
-        headers: dict[bytes, bytes] = {}
-        forwarded: list[str] = []
-        for name, value in scope["headers"]:
-            if name == b"x-forwarded-for":
-                forwarded.append(value.decode("latin-1"))
-            headers[name] = value
+        headers, forwarded = _read_headers(scope["headers"])
         peer = (scope.get("client") or ("", 0))[0]
-        address = client_address(peer, ",".join(forwarded)) if forwarded else _plain(peer)
+        facts = _facts(peer, headers, forwarded)
+        address, request_id = facts.address, facts.request_id
         if forwarded and _is_trusted(peer):
             proto = headers.get(b"x-forwarded-proto", b"").decode("latin-1").rpartition(",")[2].strip()
             if proto in ("http", "https"):
                 secure = proto == "https"
                 scope["scheme"] = ("wss" if secure else "ws") if scope["type"] == "websocket" else proto
-        given = headers.get(b"x-request-id", b"").decode("latin-1")
-        # Names a request in logs; nothing trusts it, so it needs no strong randomness.
-        request_id = given if given and _REQUEST_ID.match(given) else f"{random.getrandbits(64):016x}"
-        facts = context.RequestContext(request_id, address, headers.get(b"user-agent", b"").decode("latin-1")[:300])
         nonce = "" if path.startswith(_NO_PAGES) else secrets.token_urlsafe(12)
         scope["client"] = (address, (scope.get("client") or ("", 0))[1])
         scope["state"] = {**scope.get("state", {}), "wk": facts, "csp_nonce": nonce}
@@ -248,6 +254,25 @@ class Edge:
                 }
             },
         )
+
+
+def _read_headers(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], list[str]]:
+    """Return the headers, the last one of each name, and all of X-Forwarded-For."""
+    headers: dict[bytes, bytes] = {}
+    forwarded: list[str] = []
+    for name, value in raw:
+        if name == b"x-forwarded-for":
+            forwarded.append(value.decode("latin-1"))
+        headers[name] = value
+    return headers, forwarded
+
+
+def _facts(peer: str, headers: Mapping[bytes, bytes], forwarded: Sequence[str]) -> context.RequestContext:
+    given = headers.get(b"x-request-id", b"").decode("latin-1")
+    # Names a request in logs; nothing trusts it, so it needs no strong randomness.
+    request_id = given if given and _REQUEST_ID.match(given) else f"{random.getrandbits(64):016x}"
+    address = client_address(peer, ",".join(forwarded)) if forwarded else _plain(peer)
+    return context.RequestContext(request_id, address, headers.get(b"user-agent", b"").decode("latin-1")[:300])
 
 
 @lru_cache(1024)
