@@ -5,7 +5,10 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from apps.alerts.models import Alert
 from apps.alerts.services import clear_alert, open_alert, review_all_open
+from apps.alerts.services.reminders import plan_reminder
+from apps.alerts.states import ACKNOWLEDGED, ACTIVE
 from apps.core.events import Subject, reader
 from apps.core.models import Event
 from apps.core.principals import system
@@ -37,7 +40,8 @@ def follow_endpoints(event: Event) -> None:
     """Open, escalate and clear the availability alert of an endpoint. Down and degraded are one alert."""
     if event.name == "endpoint.alert":
         facts = event.data
-        is_down = facts["status"] == "down"
+        # What is degraded without having answered (a group, a domain that ends soon) is not slow.
+        word = "down" if facts["status"] == "down" else "slow" if facts["latency_ms"] is not None else "degraded"
         why = facts["last_error"] or (
             f"it answered in {facts['latency_ms']:.0f} ms" if facts["latency_ms"] is not None else ""
         )
@@ -46,7 +50,7 @@ def follow_endpoints(event: Event) -> None:
             kind="availability",
             subject=_subject(event),
             level=facts["level"],
-            message=f"{facts['name']} is {'down' if is_down else 'slow'}: {why}",
+            message=f"{facts['name']} is {word}: {why}",
             value=facts["latency_ms"],
             tags=event.tags,
             server_id=_server_id(event),
@@ -60,6 +64,27 @@ def follow_endpoints(event: Event) -> None:
     notes = {"endpoint.paused": "The monitor was paused.", "endpoint.deleted": "The monitor was removed."}
     note = notes.get(event.name) or f"Recovered after {spoken(event.data['downtime_s'])}."
     clear_alert(source="endpoint", kind="availability", subject_id=event.subject_id, actor=ACTOR, note=note)
+
+
+@reader("alerts.domains", "domain.expiring")
+def follow_domains(event: Event) -> None:
+    """Tell once more of a domain whose end comes nearer, where its alert is open and nobody has acknowledged it."""
+    alert = Alert.objects.filter(
+        source="endpoint", kind="availability", subject_id=event.subject_id, status__in=(ACTIVE, ACKNOWLEDGED)
+    ).first()
+    if alert is None or event.data["is_first"]:
+        return
+    facts = event.data
+    open_alert(
+        source="endpoint",
+        kind="availability",
+        subject=_subject(event),
+        level=event.level,
+        message=f"{facts['name']} is degraded: {facts['message']}",
+        tags=event.tags,
+        actor=ACTOR,
+    )
+    plan_reminder(alert_id=alert.id, at=event.at, once=True)
 
 
 @reader("alerts.certificates", "certificate.alert", "certificate.recovery", "endpoint.paused", "endpoint.deleted")

@@ -27,8 +27,9 @@ from tests.support.servers import (
 )
 
 CA = CertificateAuthority()
-#: What a network namespace of its own or a database stands behind is tried in tests of its own.
-HAVE_NOTHING_TO_REACH = {"icmp", "push", "group"}
+#: What a network namespace of its own or a database stands behind, or a registry that is not what is watched, is tried
+#: in tests of its own.
+HAVE_NOTHING_TO_REACH = {"icmp", "push", "group", "domain"}
 
 
 def run(**values: Any) -> CheckOutcome:

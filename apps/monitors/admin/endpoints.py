@@ -2,11 +2,12 @@
 
 from datetime import datetime
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import admin
 from django.db.models import Case, IntegerField, Value, When
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -22,6 +23,7 @@ from apps.core.admin.words import latency, percent, since
 from apps.core.fields import MASK
 from apps.core.templatetags.console import ago, badge, bars, sparkline
 from apps.monitors import series
+from apps.monitors.admin.domains import registration_card
 from apps.monitors.admin.endpoint_form import (
     EndpointForm,
     Tried,
@@ -42,6 +44,8 @@ from apps.monitors.states.endpoints import DEGRADED, DOWN, NAMES, PAUSED, UNKNOW
 
 TONES = {UP: "ok", DEGRADED: "warn", DOWN: "crit", UNKNOWN: "unknown"}
 BARS = 30
+#: Names the check by hand that led to the page, so that its result stands there.
+MADE = "made"
 CHART_RANGES = ("1h", "24h", "7d", "30d", "90d", "1y")
 
 WORST_FIRST = Case(
@@ -116,11 +120,23 @@ def bar_cells(days: list[DayBar]) -> list[dict[str, str]]:
     return [{"tone": DAY_TONES.get(day.status, "none"), "title": day.words} for day in days]
 
 
-def _check(request: HttpRequest, row: Endpoint, note: str) -> str:
+def _check(request: HttpRequest, row: Endpoint, note: str) -> HttpResponse:
     run = services.check_endpoint(endpoint=row, actor=require(request, "endpoints:check"))
-    outcome = run.outcome
-    answer = f" in {latency(outcome.latency_ms)}" if outcome.latency_ms is not None else ""
-    return f"Checked: {outcome.status}{answer}{'. ' + outcome.error if outcome.error else ''}"
+    page: str = admin.site._registry[Endpoint].page_of(row)  # type: ignore[attr-defined]
+    return HttpResponseRedirect(f"{page}?{urlencode({MADE: selectors.to_ms(run.at)})}")
+
+
+def _made(request: HttpRequest, row: Endpoint) -> dict[str, Any] | None:
+    """Return the check by hand that the address names."""
+    given = request.GET.get(MADE, "")
+    one = None
+    if given.isdecimal() and len(given) < 16:
+        one = CheckResult.objects.filter(num=row.num, at=int(given), manual=True).first()
+    return _shown(one) if one else None
+
+
+def _shown(one: CheckResult) -> dict[str, Any]:
+    return {"at": selectors.from_ms(one.at), "status": NAMES[one.status], "phases": _phases(one), "one": one}
 
 
 def _pause(request: HttpRequest, row: Endpoint, note: str) -> str:
@@ -241,7 +257,10 @@ class EndpointAdmin(ConsoleAdmin):
         """Show name, target and tags."""
         words = format_html_join(" ", "<span class='wk-tag'>{}</span>", ((tag.name,) for tag in row.tags.all()))
         what = row.target or getattr(check_types.get(row.endpoint_type), "label", row.endpoint_type)
-        return format_html("{}<span class='sub'>{} <span class='wk-tags'>{}</span></span>", row.name, what, words)
+        return format_html(
+            "{}<span class='sub'><span class='wk-clip' title='{}'>{}</span> <span class='wk-tags'>{}</span></span>",
+            row.name, what, what, words,
+        )  # fmt: skip
 
     @column("Status", order="severity", css="tight")
     def status(self, row: Endpoint) -> SafeString:
@@ -354,10 +373,9 @@ class EndpointAdmin(ConsoleAdmin):
             "summary": selectors.latency_summary(row.num),
             "days": bar_cells(daily_bars("endpoint", [row.num], 90)[row.num]),
             "certificate": _certificate(row),
-            "checks": [
-                {"at": selectors.from_ms(one.at), "status": NAMES[one.status], "phases": _phases(one), "one": one}
-                for one in results
-            ],
+            "registration": registration_card(row),
+            "checks": [_shown(one) for one in results],
+            "made": _made(request, row),
             "ranges": CHART_RANGES,
             "first_range": "1h" if (timezone.now() - row.created_at).total_seconds() < 6 * 3600 else "24h",
             "times_url": self.path_to("times", row),

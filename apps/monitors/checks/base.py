@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
@@ -38,6 +39,8 @@ class CheckConfig:
         options: those of the type, complete, secrets in plain text, as `CheckType.prepare` left them.
         inverse: it is expected not to answer.
         fault: why the endpoint can't be checked at all, e.g. its headers are sealed with a key that is missing.
+        newer_than: an answer that is kept from before this does not count: the endpoint was changed, or somebody wants
+            to know now.
     """
 
     endpoint_id: UUID
@@ -63,6 +66,7 @@ class CheckConfig:
     options: Mapping[str, Any] = field(default_factory=lambda: NO_OPTIONS)
     inverse: bool = False
     fault: str = ""
+    newer_than: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class CheckOutcome:
     error: str = ""
     certificate: CertificateSeen | None = None
     is_timeout: bool = False
+    registration: Mapping[str, Any] | None = None  # of the domain that was asked about
+    warn_day: int | None = None  # of the days set, the last that is passed before its end; 0: none; None: not known
 
 
 class CheckType(ABC):

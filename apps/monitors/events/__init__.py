@@ -1,5 +1,5 @@
 """Events of the app, split by thing."""
 
-from apps.monitors.events import certificates, dependencies, endpoints, heartbeats, maintenance
+from apps.monitors.events import certificates, dependencies, domains, endpoints, heartbeats, maintenance
 
-__all__ = ["certificates", "dependencies", "endpoints", "heartbeats", "maintenance"]
+__all__ = ["certificates", "dependencies", "domains", "endpoints", "heartbeats", "maintenance"]

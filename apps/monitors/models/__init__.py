@@ -3,6 +3,7 @@
 from apps.monitors.models.badges import Badge
 from apps.monitors.models.certificates import CertificateCheck, CertificateMonitor, CertificateMonitorState
 from apps.monitors.models.dependencies import Dependency
+from apps.monitors.models.domains import DomainRegistration, RdapDirectory
 from apps.monitors.models.endpoints import Endpoint, EndpointState
 from apps.monitors.models.heartbeats import Heartbeat, HeartbeatDay, HeartbeatState, HeartbeatWindow, Ping, Run
 from apps.monitors.models.maintenance import MaintenanceWindow
@@ -27,6 +28,7 @@ __all__ = [
     "CheckRollup5m",
     "Dependency",
     "DirtyBucket",
+    "DomainRegistration",
     "DroppedSeries",
     "Endpoint",
     "EndpointState",
@@ -37,5 +39,6 @@ __all__ = [
     "MaintenanceWindow",
     "Ping",
     "PingKey",
+    "RdapDirectory",
     "Run",
 ]

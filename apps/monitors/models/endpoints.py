@@ -89,6 +89,7 @@ class EndpointState(models.Model):
     recent = models.TextField(blank=True)  # the last results, see `series.recent`
     certificate = models.JSONField(null=True)
     certificate_alert = models.CharField(max_length=32, blank=True)  # e.g. "expiring:14", "untrusted"
+    warned_days = models.PositiveSmallIntegerField(null=True)  # before a domain's end, as it was told last
     lease_owner = models.CharField(max_length=128, blank=True)
     lease_until = models.DateTimeField(null=True)
 

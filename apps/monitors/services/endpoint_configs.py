@@ -59,6 +59,7 @@ def config_of(endpoint: Endpoint) -> CheckConfig:
         degraded_over_ms=endpoint.degraded_over_ms,
         options=kind.ready_options(stored_options(endpoint)) if kind else NO_OPTIONS,
         inverse=endpoint.inverse,
+        newer_than=endpoint.updated_at,
     )
 
 

@@ -17,6 +17,7 @@ from apps.monitors.checks import CheckConfig, CheckOutcome, check_types
 from apps.monitors.checks.base import ERROR_LENGTH
 from apps.monitors.models import CheckResult, DirtyBucket, Endpoint, EndpointState
 from apps.monitors.services.certificate_results import alert_key, record_sighting
+from apps.monitors.services.domain_warnings import tell_days_left
 from apps.monitors.services.endpoint_certificates import facts_of, is_news, withdraw_former
 from apps.monitors.services.maintenance import is_any_open, is_under_maintenance
 from apps.monitors.services.timing import next_on_grid
@@ -71,13 +72,14 @@ class _State:
     failure_threshold: int
     recovery_threshold: int
     cert_warn_days: list[int]
+    warned_days: int | None
 
 
 _COLUMNS = (
     "num", "endpoint_id", "status", "since", "consecutive_failures", "consecutive_degraded", "consecutive_successes",
     "failing_since", "alert_level", "last_check_at", "recent", "certificate", "certificate_alert", "endpoint__revision",
     "endpoint__name", "endpoint__target", "endpoint__failure_threshold", "endpoint__recovery_threshold",
-    "endpoint__cert_warn_days",
+    "endpoint__cert_warn_days", "warned_days",
 )  # fmt: skip
 
 
@@ -90,7 +92,8 @@ def record_results(runs: Sequence[CheckRun]) -> int:
     Returns:
         How many were stored.
 
-    Emits: endpoint.alert, endpoint.recovery, certificate.alert, certificate.recovery; live endpoint.check_result.
+    Emits: endpoint.alert, endpoint.recovery, certificate.alert, certificate.recovery, domain.expiring; live
+        endpoint.check_result.
     """
     is_any_open()  # reads the windows before the transaction, so that nobody waits for that
     return sum(_record_apart(runs[start : start + _PORTION]) for start in range(0, len(runs), _PORTION))
@@ -137,6 +140,13 @@ def _record(runs: Sequence[CheckRun]) -> int:
                 _apply(state, run, actor)
                 if handed_on < _SIGHTINGS and _apply_certificate(state, run, actor):
                     handed_on += 1
+                if run.outcome.warn_day is not None:
+                    state.warned_days = tell_days_left(
+                        endpoint=(state.num, state.endpoint_id, state.name),
+                        warned_days=state.warned_days,
+                        outcome=run.outcome,
+                        actor=actor,
+                    )
                 moved[state.num] = (state, run)
                 if state.status != before:
                     changed.append(state.num)

@@ -1,6 +1,7 @@
 """Trying a configuration out: a check that leaves nothing behind but a line in the audit trail."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.utils import timezone
@@ -46,8 +47,8 @@ def try_endpoint(*, actor: Principal, values: Mapping[str, Any], endpoint: Endpo
     trial = Endpoint(num=endpoint.num if endpoint else 0, **columns_of(clean))
     if endpoint is not None:
         trial.pk, trial.revision = endpoint.pk, endpoint.revision
-    config = config_of(trial)
     started = timezone.now()
+    config = replace(config_of(trial), newer_than=started)
     run = CheckRun(config, started, as_expected(config, run_sync(run_check(config))))
     emit(
         "endpoint.tested",

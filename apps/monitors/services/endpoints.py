@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -205,8 +206,8 @@ def check_endpoint(*, endpoint: Endpoint, actor: Principal) -> CheckRun:
     """
     if takes_results(endpoint.endpoint_type):
         raise errors.Conflict("Results of this monitor are sent in; there is nothing to check.", code="wrong_state")
-    config = config_of(endpoint)
     started = timezone.now()
+    config = replace(config_of(endpoint), newer_than=started)
     outcome = as_expected(config, run_sync(run_check(config)))
     run = CheckRun(config, started, outcome)
     with transaction.atomic():

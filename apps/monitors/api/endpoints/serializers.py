@@ -12,6 +12,8 @@ from apps.core.fields import MASK
 from apps.core.runtime_settings import parse_duration
 from apps.monitors import series
 from apps.monitors.checks import check_types
+from apps.monitors.checks.domain import facts_of as facts_of_domain
+from apps.monitors.checks.domain import known_registration
 from apps.monitors.checks.options import complete_options, option_schema
 from apps.monitors.models import CheckResult, Endpoint
 from apps.monitors.models.endpoints import WARN_DAYS
@@ -143,6 +145,20 @@ class CertificateSerializer(serializers.Serializer[Any]):
     self_signed = serializers.BooleanField(required=False)
     problem = serializers.CharField(help_text="empty, expired, name_mismatch or untrusted")
     error = serializers.CharField(help_text="the problem in plain words")
+
+
+class RegistrationSerializer(serializers.Serializer[Any]):
+    """The registration of the domain that is watched, as its registry told it last."""
+
+    domain = serializers.CharField(help_text="the name as registries know it")
+    is_registered = serializers.BooleanField(allow_null=True, help_text="null: the registry has not answered yet")
+    expires_at = serializers.DateTimeField(allow_null=True)
+    days_left = serializers.IntegerField(allow_null=True, help_text="full days, negative once it has ended")
+    registrar = serializers.CharField()
+    statuses = serializers.ListField(child=serializers.CharField(), help_text="as RFC 8056 names them")
+    answered_at = serializers.DateTimeField(allow_null=True, help_text="when the registry answered last")
+    server = serializers.CharField(help_text="host of the RDAP server that was asked")
+    error = serializers.CharField(help_text="why the last question got no answer; empty where it got one")
 
 
 _CERTIFICATE = tuple(CertificateSerializer().get_fields())
@@ -291,6 +307,15 @@ class EndpointDetailSerializer(EndpointSerializer):
     uptime = serializers.SerializerMethodField()
     response_time = serializers.SerializerMethodField()
     push = serializers.SerializerMethodField()
+    registration = serializers.SerializerMethodField()
+
+    @extend_schema_field(RegistrationSerializer(allow_null=True))
+    def get_registration(self, endpoint: Endpoint) -> Any:
+        """Return what is known of the domain; null for other types, and before the first question."""
+        if endpoint.endpoint_type != "domain":
+            return None
+        row = known_registration(endpoint.target, self.get_options(endpoint)["rdap_server"])
+        return RegistrationSerializer(facts_of_domain(row, self.context["now"])).data if row else None
 
     @extend_schema_field(PushAddressSerializer(allow_null=True))
     def get_push(self, endpoint: Endpoint) -> dict[str, str] | None:
@@ -350,6 +375,7 @@ class CheckNowSerializer(CheckResultSerializer):
     """The result of a check that was asked for."""
 
     endpoint_id = serializers.UUIDField()
+    registration = RegistrationSerializer(allow_null=True)
 
 
 class EndpointTrialSerializer(CheckResultSerializer):
@@ -357,6 +383,7 @@ class EndpointTrialSerializer(CheckResultSerializer):
 
     endpoint_id = serializers.UUIDField(allow_null=True)
     certificate = CertificateSerializer(allow_null=True)
+    registration = RegistrationSerializer(allow_null=True)
 
 
 def shown_trial(run: CheckRun, *, is_saved: bool) -> dict[str, Any]:
@@ -389,6 +416,7 @@ def shown_run(run: CheckRun) -> dict[str, Any]:
         "phases": {
             name: rounded(getattr(outcome.phases, name)) for name in ("dns_ms", "connect_ms", "tls_ms", "first_byte_ms")
         },
+        "registration": RegistrationSerializer(outcome.registration).data if outcome.registration else None,
     }
 
 
