@@ -27,6 +27,15 @@ export function local(moment) {
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "local";
 
+// The server writes and reads the moments of forms in the zone in which this script shows all others.
+const known = document.cookie.split("; ").find((one) => one.startsWith("wk_zone="))?.slice(8);
+if (zone !== "local" && known !== encodeURIComponent(zone)) {
+  document.cookie = `wk_zone=${encodeURIComponent(zone)}; path=/admin/; max-age=31536000; samesite=lax`;
+  const written = document.querySelector("input[name=_zone]");
+  // A form that was drawn before the zone was known is drawn once more, unless somebody has sent it already.
+  if (written && written.value !== zone && document.cookie.includes("wk_zone=") && !document.querySelector(".has-error")) location.reload();
+}
+
 export function refresh(root = document) {
   for (const node of root.querySelectorAll("time[data-ago], time[data-exact]")) {
     const moment = new Date(node.getAttribute("datetime"));

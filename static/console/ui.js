@@ -115,16 +115,31 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// Fields that matter for one choice only: data-when="endpoint_type=http" shows a field while that holds.
+// Fields that matter for one choice only: data-when="endpoint_type=http&opt_http_auth=basic" shows one while all that holds.
+function holds(condition) {
+  const [name, values] = condition.split("=");
+  const field = document.querySelector(`[name="${name}"]:checked, select[name="${name}"], input[name="${name}"][type=hidden]`);
+  return !field || values.split("|").includes(field.value);
+}
 function showFields() {
-  for (const node of document.querySelectorAll("[data-when]")) {
-    const [name, values] = node.dataset.when.split("=");
-    const field = document.querySelector(`[name="${name}"]:checked, select[name="${name}"], input[name="${name}"][type=hidden]`);
-    node.hidden = Boolean(field) && !values.split("|").includes(field.value);
-  }
+  for (const node of document.querySelectorAll("[data-when]")) node.hidden = !node.dataset.when.split("&").every(holds);
 }
 document.addEventListener("change", showFields);
 showFields();
+
+// A form that was refused: to the first field that is wrong.
+const wrong = [...document.querySelectorAll(".wk-form .has-error")].map((box) => box.querySelector("input, select, textarea")).find((field) => field?.offsetParent);
+if (wrong) wrong.focus();
+
+// Time zones by name, as the browser knows them.
+const zones = document.querySelectorAll("input[name=timezone]");
+if (zones.length && Intl.supportedValuesOf) {
+  const list = document.createElement("datalist");
+  list.id = "wk-zones";
+  for (const zone of ["UTC", ...Intl.supportedValuesOf("timeZone")]) list.append(new Option(zone, zone));
+  document.body.append(list);
+  for (const field of zones) field.setAttribute("list", list.id);
+}
 
 const indicator = document.querySelector(".wk-live");
 const said = { live: "Live", waiting: "Reconnecting…", connecting: "Connecting…", off: "Not live" };

@@ -45,7 +45,8 @@ def test_form_offers_every_type_and_each_field_belongs_to_a_part() -> None:
     assert {kind for kind, _ in ordered_types()} == set(check_types)
     for kind, check in check_types.items():
         for one in check.fields:
-            assert form.fields[f"opt_{kind}_{one.name}"].when == f"endpoint_type={kind}"  # type: ignore[attr-defined]
+            shown = f"endpoint_type={kind}" + (f"&opt_{kind}_{one.when}" if one.when else "")
+            assert form.fields[f"opt_{kind}_{one.name}"].when == shown  # type: ignore[attr-defined]
     assert sum(len(part["fields"]) for part in form.parts()) == len(form.fields)
     asked = next(part for part in form.parts() if part["title"] == "What is asked")
     assert "push" not in asked["when"] and "dns" in asked["when"]

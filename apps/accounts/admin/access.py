@@ -40,10 +40,11 @@ class KeyForm(ConsoleForm):
     )
     expires_at = forms.DateTimeField(
         required=False,
-        label="Valid until (UTC)",
+        label="Valid until",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local", "class": "wk-short"}),
         help_text="Without an end where empty.",
     )
+    in_readers_zone = True
 
 
 @admin.register(ApiKey)

@@ -23,6 +23,7 @@ from apps.core.admin.columns import column
 from apps.core.admin.forms import ConsoleForm, DurationField, WordsField
 from apps.core.admin.navigation import RESPOND, navigate
 from apps.core.admin.panels import SubjectPanel, subject_panels
+from apps.core.admin.zones import zone_of
 from apps.core.templatetags.console import ago, badge, exact
 
 SOURCES = [
@@ -30,16 +31,9 @@ SOURCES = [
     ("heartbeat", "Heartbeats"),
     ("certificate", "Certificates"),
     ("server", "Servers"),
+    ("external", "Other systems"),
 ]
 NAMED = 5
-
-
-def zone_of(request: HttpRequest) -> ZoneInfo:
-    """Return the person's time zone, UTC where it is unknown."""
-    try:
-        return ZoneInfo(str(getattr(request.user, "timezone", "") or "UTC"))
-    except (KeyError, ValueError, OSError):
-        return ZoneInfo("UTC")
 
 
 def tomorrow_at_nine(zone: ZoneInfo, *, now: datetime | None = None) -> datetime:
@@ -80,13 +74,13 @@ class SilenceForm(ConsoleForm):
         required=False,
         label="Or until",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-        help_text="In your time zone; leave “For” empty then.",
+        help_text="Leave “For” as it is or empty then.",
     )
     starts_at = forms.DateTimeField(
         required=False,
         label="From",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-        help_text="In your time zone. Empty: now.",
+        help_text="Empty: now.",
     )
     reason = forms.CharField(max_length=500, required=False, help_text="Shown with everything it keeps quiet.")
     groups = (
@@ -101,6 +95,7 @@ class SilenceForm(ConsoleForm):
         "matchers.levels": "levels",
         "matchers.tags": "tags",
     }
+    in_readers_zone = True
 
     def clean(self) -> dict[str, Any]:
         """Demand that silencing everything is meant."""
@@ -178,7 +173,7 @@ class SilenceAdmin(ConsoleAdmin):
 
     def title_of(self, row: Silence) -> str:
         """Return what is silenced."""
-        return f"Silence of {row.about}"[:120]
+        return "Silence of every alert" if row.is_for_all else f"Silence: {row.about}"[:120]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Offer no change: a silence is ended, and another one made."""
@@ -236,16 +231,11 @@ class SilenceAdmin(ConsoleAdmin):
 
     def create(self, request: HttpRequest, data: dict[str, Any]) -> Silence:
         """Silence."""
-        zone = zone_of(request)
-
-        def local(moment: datetime | None) -> datetime | None:
-            return moment.replace(tzinfo=zone) if moment else None
-
         return services.create_silence(
             actor=require(request, "silences:create"),
             matchers={name: data[name] for name in ("sources", "entities", "levels", "tags")},
-            starts_at=local(data["starts_at"]),
-            ends_at=local(data["ends_at"]),
+            starts_at=data["starts_at"],
+            ends_at=data["ends_at"],
             duration_s=data["duration"],
             reason=data["reason"],
         )

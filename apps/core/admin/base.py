@@ -13,6 +13,7 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
@@ -20,6 +21,7 @@ from apps.core.admin.access import may, require
 from apps.core.admin.forms import ConsoleForm
 from apps.core.admin.paginator import CappedPaginator
 from apps.core.admin.panels import buttons_of, subject_drawn
+from apps.core.admin.zones import zone_of
 from apps.core.errors import DomainError
 
 
@@ -316,7 +318,18 @@ class ConsoleAdmin(ModelAdmin):
         row = None if object_id is None else self.row_or_404(request, object_id)
         if row is not None and not self.has_change_permission(request, row):
             raise PermissionDenied("This is not changed by hand.")
-        form = self.form_for(request, row)(request.POST or None, initial=self.initial(request, row))
+        make = self.form_for(request, row)
+        if make.in_readers_zone:
+            zone = zone_of(request)
+            with timezone.override(zone):
+                answer = self._form_answer(request, row, make, zone.key)
+                return answer.render() if isinstance(answer, TemplateResponse) else answer
+        return self._form_answer(request, row, make, "")
+
+    def _form_answer(self, request: HttpRequest, row: Any, make: type[ConsoleForm], zone: str) -> HttpResponse:
+        adding = row is None
+        form = make(request.POST or None, initial=self.initial(request, row))
+        form.zone = zone
         if request.method == "POST" and form.is_valid():
             try:
                 saved = (

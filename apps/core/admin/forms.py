@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from apps.core.errors import DomainError, Invalid
+from apps.core.fields import MASK
 from apps.core.runtime_settings import parse_duration
 
 
@@ -71,8 +72,9 @@ class WordsField(forms.CharField):
 
 def _any_of(whens: Sequence[str]) -> str:
     """Return the condition that holds while one of "field=a|b" does; "" where they ask different fields."""
-    names = {when.partition("=")[0] for when in whens}
-    values = dict.fromkeys(value for when in whens for value in when.partition("=")[2].split("|"))
+    firsts = [when.partition("&")[0] for when in whens]
+    names = {when.partition("=")[0] for when in firsts}
+    values = dict.fromkeys(value for when in firsts for value in when.partition("=")[2].split("|"))
     return f"{names.pop()}={'|'.join(values)}" if len(names) == 1 else ""
 
 
@@ -81,15 +83,23 @@ class ConsoleForm(forms.Form):
 
     `groups` names the parts of the page: (title, hint, field names); a group whose title starts with "…" is folded
     until it is opened or holds an error. `service_names` maps a name in a service's refusal to the field that shows it.
+    A field with `when` ("kind=weekly|cron&all=on") is shown while that holds; one with `sealed` says how to keep what
+    is stored once something is.
     """
 
     groups: ClassVar[Sequence[tuple[str, str, Sequence[str]]]] = ()
     service_names: ClassVar[Mapping[str, str]] = {}
+    #: The zone of its moments; "" where they are written in a zone of their own.
+    zone = ""
+    #: Whether its moments are written in the reader's zone.
+    in_readers_zone = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
-        for field in self.fields.values():
+        for name, field in self.fields.items():
+            if getattr(field, "sealed", False) and MASK in str(self.initial.get(name, "")):
+                field.help_text = f"{field.help_text} {MASK} keeps what is stored.".strip()
             if isinstance(field.widget, forms.NumberInput):
                 field.widget.attrs.setdefault("class", "wk-short")
             if isinstance(field.widget, forms.PasswordInput):

@@ -55,6 +55,12 @@ def ordered_types() -> list[tuple[str, str]]:
 def option_field(one: Option) -> forms.Field:
     """Return the form field of an option."""
     common: dict[str, Any] = {"label": one.label, "help_text": one.help, "required": False}
+    field = _option_field(one, common)
+    field.sealed = one.secret  # type: ignore[attr-defined]
+    return field
+
+
+def _option_field(one: Option, common: dict[str, Any]) -> forms.Field:
     if one.kind == "boolean":
         return forms.BooleanField(**common, initial=bool(one.default))
     if one.kind == "integer":
@@ -70,8 +76,6 @@ def option_field(one: Option) -> forms.Field:
     if one.kind == "endpoints":
         return MembersField(**common)
     attributes = {"placeholder": one.placeholder, "autocomplete": "off"}
-    if one.secret:
-        common["help_text"] = f"{one.help} {MASK} keeps what is stored.".strip()
     if one.kind in ("lines", "certificates", "key"):
         return forms.CharField(**common, strip=False, widget=forms.Textarea(attrs={"rows": 3, **attributes}))
     if one.secret:
@@ -91,6 +95,8 @@ def _option_fields() -> tuple[dict[str, forms.Field], list[str], list[str]]:
         for one in check_types[kind].fields:
             field = option_field(one)
             field.when = f"endpoint_type={kind}"  # type: ignore[attr-defined]
+            if one.when:
+                field.when += f"&opt_{kind}_{one.when}"  # type: ignore[attr-defined]
             field.only_for = check_types[kind].label  # type: ignore[attr-defined]
             # It is not optional for its type, though the form of all types can't demand it.
             field.asked = one.required or one.kind == "choice"  # type: ignore[attr-defined]
@@ -153,7 +159,7 @@ class _EndpointForm(ConsoleForm):
     headers = WordsField(
         required=False,
         lines=True,
-        help_text="One “Name: value” a line. Values are sealed; ••• or *** keeps the value that is stored.",
+        help_text="One “Name: value” a line. The values are kept sealed.",
     )
     body = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
     max_redirects = forms.IntegerField(initial=5, min_value=0, max_value=20, label="Redirects followed")
@@ -178,6 +184,8 @@ class _EndpointForm(ConsoleForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         kinds = check_types.items()
+        if self.initial.get("headers"):
+            self.fields["headers"].help_text += f" {MASK} keeps the value that is stored."
         for name in _COLUMNS:
             using = [kind for kind, check in kinds if name in check.columns]
             self.fields[name].when = f"endpoint_type={'|'.join(using)}"  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from apps.core.admin.columns import column
 from apps.core.admin.forms import ConsoleForm, DurationField, WordsField
 from apps.core.admin.navigation import WATCH, navigate
 from apps.core.admin.words import spoken
+from apps.core.admin.zones import zone_of
 from apps.core.templatetags.console import ago, badge
 from apps.fleet.models import Server
 from apps.monitors.api.maintenance.serializers import state_of
@@ -29,6 +30,8 @@ CHOICES_MOST = 500
 _LOOKS = {ACTIVE: ("running", "Open now", "warn"), UPCOMING: ("pending", "Coming", "info"),
           COMPLETED: ("ended", "Over", "")}  # fmt: skip
 _LOCAL = "%Y-%m-%dT%H:%M"
+#: Fields that matter to some kinds of windows only.
+_ONLY_FOR = {"weekdays": "weekly", "start_time": "weekly", "cron": "cron", "duration_s": "weekly|cron"}
 
 
 def _moment_field(label: str, help_text: str) -> forms.DateTimeField:
@@ -77,7 +80,7 @@ class MaintenanceForm(ConsoleForm):
     groups = (
         ("Work", "", ("title", "description", "enabled")),
         ("When", "", ("kind", "timezone", "starts_at", "ends_at")),
-        ("Recurring", "For windows that come weekly or by cron.", ("weekdays", "start_time", "cron", "duration_s")),
+        ("How it recurs", "", ("weekdays", "start_time", "cron", "duration_s")),
         ("What it is for", "Failures of these count as maintenance while the window is open.",
          ("all_targets", "tags", "targets")),
     )  # fmt: skip
@@ -85,6 +88,9 @@ class MaintenanceForm(ConsoleForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         chosen = set((kwargs.get("initial") or {}).get("targets", ()))
+        for name, kinds in _ONLY_FOR.items():
+            self.fields[name].when = f"kind={kinds}"  # type: ignore[attr-defined]
+            self.fields[name].asked = True  # type: ignore[attr-defined]
         field: Any = self.fields["targets"]
         field.choices = [
             (title, found)
@@ -235,7 +241,7 @@ class MaintenanceAdmin(ConsoleAdmin):
     def initial(self, request: HttpRequest, row: MaintenanceWindow | None) -> dict[str, Any]:
         """Return the form's values, moments in the window's zone."""
         if row is None:
-            return super().initial(request, None)
+            return {"timezone": zone_of(request).key, **super().initial(request, None)}
         values = {name: getattr(row, name) for name in services.FIELDS}
         for name in ("starts_at", "ends_at"):
             local = _local(values[name], row.timezone)

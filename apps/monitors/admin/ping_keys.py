@@ -218,14 +218,21 @@ class BadgeAdmin(ConsoleAdmin):
         return {"thing": selectors.subject_name(row), "badge": shown_badge(row)}
 
 
+_TEXTS = {"markdown": "Markdown", "html": "HTML", "url": "Picture", "json": "JSON", "shields": "shields.io"}
+
+
 def shown_badge(row: Badge) -> dict[str, Any]:
-    """Return a badge as pages show it."""
+    """Return a badge as pages show it, with the texts to copy."""
+    texts = {
+        **selectors.snippets_of(row),
+        "url": selectors.address_of(row),
+        "json": selectors.address_of(row, "json"),
+    }
     return {
         "row": row,
         "path": f"/badge/{row.token}.svg",
         "words": row.label or row.get_shows_words(),
-        "snippets": selectors.snippets_of(row),
-        "json": selectors.address_of(row, "json"),
+        "texts": [(name, _TEXTS[name], text) for name, text in texts.items()],
     }
 
 

@@ -54,9 +54,9 @@ class HttpCheck(CheckType):
             default="none",
             choices=(("none", "Nothing"), ("basic", "User name and password"), ("bearer", "A token (bearer)")),
         ),
-        Option("username", "User name", most=256),
-        Option("password", "Password", secret=True, most=1000),
-        Option("token", "Token", secret=True, most=8000),
+        Option("username", "User name", most=256, when="auth=basic"),
+        Option("password", "Password", secret=True, most=1000, when="auth=basic"),
+        Option("token", "Token", secret=True, most=8000, when="auth=bearer"),
         Option(
             "pattern",
             "Must match",

@@ -31,6 +31,7 @@ class Option:
         secret: sealed, and shown as "***".
         placeholder: an example in the form's empty box.
         is_rare: few need it; forms fold it away.
+        when: the choice among the same options that it belongs to, "auth=basic"; forms show it while that is chosen.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Option:
     secret: bool = False
     placeholder: str = ""
     is_rare: bool = False
+    when: str = ""
 
     @property
     def empty(self) -> Any:

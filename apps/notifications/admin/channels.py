@@ -16,7 +16,6 @@ from apps.core.admin.forms import ConsoleForm, DurationField, WordsField
 from apps.core.admin.navigation import RESPOND, navigate
 from apps.core.admin.panels import FirstStep, first_steps
 from apps.core.admin.words import spoken
-from apps.core.fields import MASK
 from apps.core.templatetags.console import ago, badge
 from apps.notifications import digests, selectors, services
 from apps.notifications.admin import manners
@@ -27,6 +26,12 @@ from apps.notifications.transports.base import Field
 
 
 def _form_field(one: Field) -> forms.Field:
+    field = _plain_field(one)
+    field.sealed = one.secret or one.kind == "headers"  # type: ignore[attr-defined]
+    return field
+
+
+def _plain_field(one: Field) -> forms.Field:
     common: dict[str, Any] = {"label": one.label, "help_text": one.help, "required": one.required}
     if one.kind == "integer":
         return forms.IntegerField(**common, min_value=one.least, max_value=one.most)
@@ -35,11 +40,7 @@ def _form_field(one: Field) -> forms.Field:
     if one.kind == "texts":
         return WordsField(**common)
     if one.kind == "headers":
-        return WordsField(
-            **{**common, "help_text": f"{one.help} One “Name: value” a line; {MASK} keeps what is stored."}, lines=True
-        )
-    if one.secret:
-        return forms.CharField(**{**common, "help_text": f"{one.help} {MASK} keeps what is stored.".strip()})
+        return WordsField(**{**common, "help_text": f"{one.help} One “Name: value” a line.".strip()}, lines=True)
     return forms.CharField(**common)
 
 

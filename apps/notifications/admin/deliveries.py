@@ -122,7 +122,7 @@ class DeliveryAdmin(ConsoleAdmin):
         """Show what it says and why it is where it is."""
         return format_html("{}<span class='sub'>{}</span>", self.title_of(row), row.reason)
 
-    @column("To", css="tight")
+    @column("To")
     def to(self, row: Delivery) -> str:
         """Show the destination."""
         return str(getattr(row, "destination_name", ""))

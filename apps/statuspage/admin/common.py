@@ -1,6 +1,5 @@
 """What the console pages share."""
 
-from datetime import UTC
 from typing import Any
 
 from django import forms
@@ -34,17 +33,13 @@ LOOKS.update(
 
 
 class MomentField(forms.DateTimeField):
-    """A moment in UTC, with the browser's own picker."""
+    """A moment in the reader's zone, with the browser's own picker."""
 
     widget = forms.DateTimeInput(attrs={"type": "datetime-local", "class": "wk-short"}, format=_LOCAL)
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("input_formats", [_LOCAL, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"])
         super().__init__(**kwargs)
-
-    def prepare_value(self, value: Any) -> Any:
-        """Return what the box shows."""
-        return value.astimezone(UTC).strftime(_LOCAL) if hasattr(value, "astimezone") else value
 
 
 def pages() -> Any:

@@ -63,7 +63,7 @@ class ComponentForm(ConsoleForm):
     override_status = forms.ChoiceField(
         choices=choices(ComponentStatus.choices, empty="As it is seen"), required=False, label="Status by hand"
     )
-    override_until = MomentField(required=False, label="Until (UTC)", help_text="Where empty: until you take it back.")
+    override_until = MomentField(required=False, label="Until", help_text="Where empty: until you take it back.")
     override_note = forms.CharField(required=False, max_length=300, label="Why", help_text="For your colleagues only.")
     groups = (
         ("Public", "what visitors read", ("name", "description", "visible", "show_history")),
@@ -72,6 +72,7 @@ class ComponentForm(ConsoleForm):
         ("…By hand", "where you know better", ("override_status", "override_until", "override_note")),
     )
     service_names: ClassVar = {"source": "thing", "source_id": "thing", "group_id": "group"}
+    in_readers_zone = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

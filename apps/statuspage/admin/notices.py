@@ -38,8 +38,8 @@ class NoticeForm(ConsoleForm):
     components: Any = forms.ModelMultipleChoiceField(
         Component.objects.none(), required=False, widget=forms.CheckboxSelectMultiple, label="Affected components"
     )
-    starts_at = MomentField(required=False, label="From (UTC)", help_text="Where empty: now.")
-    ends_at = MomentField(required=False, label="To (UTC)", help_text="A maintenance needs its end.")
+    starts_at = MomentField(required=False, label="From", help_text="Where empty: now.")
+    ends_at = MomentField(required=False, label="To", help_text="A maintenance needs its end.")
     publish = forms.BooleanField(
         required=False, label="Publish at once", help_text="Otherwise it is a draft that only you and colleagues see."
     )
@@ -50,6 +50,7 @@ class NoticeForm(ConsoleForm):
         ("Publish", "", ("publish",)),
     )
     service_names: ClassVar = {"page_id": "page", "state": "kind"}
+    in_readers_zone = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
