@@ -22,6 +22,8 @@ def main() -> None:
 
     load_dotenv(Path(__file__).resolve().parent / ".env")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    if sys.argv[1:2] == ["smtp"]:
+        os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.mail"  # a small process: it loads what pings need
     if sys.argv[1:2] == ["up"]:
         from config.supervisor.up import main as up
 

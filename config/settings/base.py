@@ -65,6 +65,15 @@ def _loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def mail_domain(host: str) -> str:
+    """Return a host as the part of a mail address after the @."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return "localhost" if address.is_loopback else f"[{'IPv6:' if address.version == 6 else ''}{address}]"
+
+
 KEYS_MAY_BE_MADE = EMBEDDED and _loopback(PUBLIC_HOST)
 
 
@@ -180,6 +189,14 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024
 # --- mail --------------------------------------------------------------------------------------------------------
 SMTP_URL = env.text("SMTP_URL")
 MAIL_FROM = env.text("MAIL_FROM", f"watchkeeper@{PUBLIC_HOST}")
+
+# Mail that comes in: the addresses of heartbeats, and nothing else.
+SMTP_PORT = env.integer("SMTP_PORT", 0, least=0, most=65535)
+SMTP_ADDRESS = env.text("SMTP_ADDRESS", "127.0.0.1")
+SMTP_DOMAIN = env.text("SMTP_DOMAIN", mail_domain(PUBLIC_HOST)).lower()
+SMTP_TLS_CERT, SMTP_TLS_KEY = env.text("SMTP_TLS_CERT"), env.text("SMTP_TLS_KEY")
+if bool(SMTP_TLS_CERT) != bool(SMTP_TLS_KEY):
+    env.fail("SMTP_TLS_KEY" if SMTP_TLS_CERT else "SMTP_TLS_CERT", "must be given too: STARTTLS needs both files.")
 
 # --- Celery ------------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1) if REDIS_URL.startswith("unix:") else REDIS_URL

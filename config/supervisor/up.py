@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from config.supervisor.output import say
 from config.supervisor.refusal import StartRefused
 from config.version import VERSION
 
-CHILDREN = ("redis", "prepare", "web", "worker")
+CHILDREN = ("redis", "prepare", "web", "worker", "smtp")
 USAGE = """usage: manage.py up
 
 Start Watchkeeper: a private Redis, the web server and the worker. Ctrl-C ends all of them.
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str]) -> int:
     run_dir = here.data_dir / "run"
     datadir.await_earlier_run(run_dir, CHILDREN)
     installation.check_port(here.host, here.port)
+    if here.smtp is not None:
+        installation.check_port(*here.smtp, host_variable="SMTP_ADDRESS", port_variable="SMTP_PORT")
     known = release.of_folder(here.data_dir)
     release.refuse_newer(here.data_dir, folder=known, checkout=_release(here))
     installation.check_keys(here)
@@ -84,11 +87,20 @@ def _start(supervisor: Supervisor, here: installation.Installation, known: relea
     answer = {} if prepared else _prepare(supervisor, here, environment)
     web = supervisor.start(_spec("web", installation.web_command(here), environment))
     supervisor.start(_spec("worker", installation.worker_command(), {**environment, "WATCHKEEPER_EMBED_BEAT": "1"}))
+    if here.smtp is not None:
+        supervisor.start(_spec("smtp", installation.smtp_command(), environment))
     supervisor.wait_until(
         lambda: _serves(here),
         timeout_s=60,
         otherwise=lambda: f"The web server does not answer: {web.last_words()} (see {here.data_dir}/logs/web.log).",
     )
+    if here.smtp is not None:
+        where = here.smtp
+        supervisor.wait_until(
+            lambda: _takes_mail(*where),
+            timeout_s=60,
+            otherwise=lambda: f"The mail listener does not answer; see {here.data_dir / 'logs' / 'smtp.log'}.",
+        )
     supervisor.declare_ready()
     say(_ready_block(here, answer, seconds=time.monotonic() - begun))
 
@@ -173,6 +185,14 @@ def _serves(here: installation.Installation) -> bool:
         connection.close()
 
 
+def _takes_mail(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((installation.WILDCARDS.get(host, host), port), timeout=2) as client:
+            return client.recv(4) == b"220 "
+    except OSError:
+        return False
+
+
 def _ready_block(here: installation.Installation, admin: dict[str, object], *, seconds: float) -> str:
     lines = [
         "",
@@ -184,5 +204,7 @@ def _ready_block(here: installation.Installation, admin: dict[str, object], *, s
         password = admin.get("password")
         shown = f"{password}   (shown this once)" if password else "the password given in ADMIN_PASSWORD"
         lines += [f"  User      {admin.get('username')}", f"  Password  {shown}"]
+    if here.smtp is not None:
+        lines.append(f"  Mail      {here.smtp[0]} port {here.smtp[1]}")
     lines += [f"  Data      {here.data_dir}", "  Stop      Ctrl-C", ""]
     return "\n".join(lines)

@@ -3,14 +3,16 @@
 import http.client
 import json
 import signal
+import smtplib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from config.version import VERSION
-from tests.support.processes import Admin, Installation, answers, is_alive, processes_of, wait_for
+from tests.support.processes import Admin, Installation, answers, free_port, is_alive, processes_of, wait_for
 
 
 def log_in(port: int, admin: Admin) -> str:
@@ -28,7 +30,8 @@ def log_in(port: int, admin: Admin) -> str:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One installation for all tests; each leaves it running as it found it."""
-    with Installation(data_dir=tmp_path_factory.mktemp("up") / "data") as running:
+    env = {"SMTP_PORT": str(free_port()), "SMTP_DOMAIN": "watch.example.org"}
+    with Installation(data_dir=tmp_path_factory.mktemp("up") / "data", env=env) as running:
         yield running
 
 
@@ -53,12 +56,49 @@ def test_everything_it_keeps_is_its_owners_alone(installation: Installation) -> 
     assert open_to_others == []
 
 
-@pytest.mark.parametrize("part", ["redis", "web", "worker"])
+@pytest.mark.parametrize("part", ["redis", "web", "worker", "smtp"])
 def test_killed_part_is_started_again_and_the_product_serves(installation: Installation, part: str) -> None:
     killed = installation.kill9(part)
     assert installation.pid(part, other_than=killed) != killed
     installation.wait_until_serving()
     assert f"{part} ended (killed by SIGKILL); starting it again" in installation.output()
+
+
+def test_mail_to_a_heartbeat_is_its_ping_and_the_readiness_names_the_listener(installation: Installation) -> None:
+    assert installation.admin is not None
+    token = log_in(installation.port, installation.admin)
+
+    def call(method: str, path: str, body: object = None) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=30)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        connection.request(method, path, json.dumps(body) if body else None, headers)
+        answer = connection.getresponse()
+        content = json.loads(answer.read())
+        connection.close()
+        assert answer.status in (200, 201), content
+        return content
+
+    heartbeat = call("POST", "/api/v1/heartbeats", {"name": "by mail", "interval_seconds": 60})
+    address = heartbeat["mail_address"]
+    assert address == f"{heartbeat['uuid']}@watch.example.org"
+    port = int(installation.environment["SMTP_PORT"])
+    wait_for(lambda: takes_mail(port), what="the mail listener")
+    with smtplib.SMTP("127.0.0.1", port, timeout=30) as server:
+        server.sendmail("nas@example.net", [address.replace("@", "+7@")], b"Subject: backup\r\n\r\nno space left")
+    assert call("GET", f"/api/v1/heartbeats/{heartbeat['id']}")["last_exit_code"] == 7
+    assert call("GET", "/readyz")["parts"]["mail_pings"] == "ok"
+    memory = Path(f"/proc/{installation.pid('smtp')}/status").read_text().partition("VmRSS:")[2].split()[0]
+    web = Path(f"/proc/{installation.pid('web')}/status").read_text().partition("VmRSS:")[2].split()[0]
+    assert int(memory) < 0.8 * int(web)  # it loads a part of the product
+
+
+def takes_mail(port: int) -> bool:
+    """Tell whether a mail listener greets."""
+    try:
+        smtplib.SMTP("127.0.0.1", port, timeout=5).quit()
+    except OSError:
+        return False
+    return True
 
 
 def test_second_start_on_the_folder_says_that_it_runs(installation: Installation) -> None:
@@ -70,7 +110,7 @@ def test_second_start_on_the_folder_says_that_it_runs(installation: Installation
 
 
 def test_killed_supervisor_leaves_nothing_and_the_next_start_goes_on(installation: Installation) -> None:
-    pids = [installation.pid(part) for part in ("redis", "web", "worker")]
+    pids = [installation.pid(part) for part in ("redis", "web", "worker", "smtp")]
     installation.kill9("supervisor")
     installation.start()  # at once: it waits for what the killed one left
     assert not any(map(is_alive, pids))

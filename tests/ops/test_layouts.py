@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from config.supervisor import installation
@@ -42,14 +43,25 @@ def test_web_and_worker_run_alike_embedded_in_compose_and_in_the_scale_tests(tmp
 def test_compose_runs_two_web_two_workers_and_one_beat() -> None:
     parts = services()
     replicas = {name: part.get("deploy", {}).get("replicas", 1) for name, part in parts.items()}
-    assert replicas == {"postgres": 1, "redis": 1, "migrate": 1, "web": 2, "worker": 2, "beat": 1}
+    assert replicas == {"postgres": 1, "redis": 1, "migrate": 1, "web": 2, "worker": 2, "beat": 1, "smtp": 1}
 
 
 def test_only_one_service_migrates_and_the_others_wait_for_it() -> None:
     parts = services()
     assert parts["migrate"]["command"] == ["python", "manage.py", "prepare"]
     waiting = {name for name, part in parts.items() if "migrate" in part.get("depends_on", {})}
-    assert waiting == {"web", "worker", "beat"}
+    assert waiting == {"web", "worker", "beat", "smtp"}
+
+
+def test_mail_listener_runs_alike_and_only_where_it_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = services()["smtp"]
+    assert service["profiles"] == ["mail"]
+    assert service["command"][1:] == [Path(word).name for word in installation.smtp_command()[1:]]
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("SMTP_PORT", raising=False)
+    assert installation.read().smtp is None
+    monkeypatch.setenv("SMTP_PORT", "2525")
+    assert installation.read().smtp == ("127.0.0.1", 2525)
 
 
 def test_image_runs_as_a_user_without_rights() -> None:

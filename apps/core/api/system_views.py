@@ -23,6 +23,8 @@ from apps.core.health import all_parts
 from apps.core.registries import features
 
 NEEDED = ("database", "broker", "channel_layer")
+#: Shown where they are switched on; without them this process serves all the same.
+BESIDE = ("mail_pings",)
 
 _HealthBody = inline_serializer(
     "Health",
@@ -101,7 +103,7 @@ class ReadinessView(ApiView):
         body = {
             "status": "not_ready" if failing else "ready",
             "failing": failing,
-            "parts": {name: parts[name].status for name in NEEDED},
+            "parts": {name: parts[name].status for name in (*NEEDED, *BESIDE) if name in parts},
         }
         return Response(body, status=503 if failing else 200)
 

@@ -252,6 +252,7 @@ class HeartbeatAdmin(ConsoleAdmin):
             "sources": selectors.sources_of(row),
             "ping_url": selectors.ping_url(row),
             "slug_url": selectors.slug_url(row),
+            "mail_address": selectors.mail_address(row),
             "next_runs": _spoken_runs([run["at"] for run in found["next_runs"]], row.timezone),
             "log_url": reverse(f"admin:{self._name('log')}", args=[row.pk]),
             "maintenance": active_windows("heartbeat", row.pk, [tag.name for tag in row.tags.all()]),

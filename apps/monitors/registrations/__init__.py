@@ -1,5 +1,5 @@
 """What this app tells the core's registries about itself."""
 
-from apps.monitors.registrations import certificates, endpoints, heartbeats, watches
+from apps.monitors.registrations import certificates, endpoints, heartbeats, mail, watches
 
-__all__ = ["certificates", "endpoints", "heartbeats", "watches"]
+__all__ = ["certificates", "endpoints", "heartbeats", "mail", "watches"]

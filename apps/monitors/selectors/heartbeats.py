@@ -27,6 +27,11 @@ def slug_url(heartbeat: Heartbeat) -> str:
     return f"{settings.PUBLIC_URL}/ping/k/{heartbeat.ping_key.key}/{heartbeat.slug}"
 
 
+def mail_address(heartbeat: Heartbeat) -> str:
+    """Return the address to which mail is a ping; "" where no mail is taken (SMTP_PORT)."""
+    return f"{heartbeat.uuid}@{settings.SMTP_DOMAIN}" if settings.SMTP_PORT else ""
+
+
 def sources_of(heartbeat: Heartbeat) -> list[dict[str, Any]]:
     """Return the expected sources of a heartbeat: whether each came for the run that is collected, and when last.
 

@@ -26,6 +26,8 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("sweeps", work.check_sweeps),
     ("readers", work.check_readers),
     ("facts set aside", work.check_set_aside),
+    ("outside heartbeat", work.check_outside_heartbeat),
+    ("mail pings", work.check_mail_pings),
 )
 #: Without these nothing can be asked of the tables.
 GROUND = {"database", "migrations"}
@@ -44,6 +46,8 @@ def examine() -> list[Finding]:
             "sweeps",
             "readers",
             "facts set aside",
+            "outside heartbeat",
+            "mail pings",
         }
         if needs_tables and any(one.check in GROUND and one.status == "failed" for one in found):
             continue

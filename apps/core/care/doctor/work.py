@@ -17,6 +17,8 @@ from apps.core.events.readers import readers
 from apps.core.events.sequencer import last_seq
 from apps.core.models import Event, Lease, ReaderCursor, SetAsideFact
 from apps.core.pulse import sweeps
+from apps.core.registries import health_parts
+from apps.core.services import outside_heartbeat
 from apps.core.tasks import PRUNE_EVERY_S
 
 LATE_TURNS = 6
@@ -135,6 +137,18 @@ def check_readers() -> Iterator[Finding]:
         )
 
 
+def check_mail_pings() -> Iterator[Finding]:
+    """See that a listener takes the mail for heartbeats, where one is wanted."""
+    probe = health_parts.get("mail_pings")
+    if probe is None or not is_running():
+        return
+    health = probe()
+    if health.status == "ok":
+        yield fine("mail pings", health.detail)
+    else:
+        yield failed("mail pings", f"{health.detail} Senders try again meanwhile, but their pings come late.")
+
+
 def check_set_aside() -> Iterator[Finding]:
     """Say which facts a reader gave up on."""
     count = SetAsideFact.objects.count()
@@ -147,6 +161,17 @@ def check_set_aside() -> Iterator[Finding]:
         f"{count} facts were set aside after three failures; the newest is {newest.event_name} (no. {newest.seq}) by"
         f" {newest.reader}: {newest.error[:150]}",
     )
+
+
+def check_outside_heartbeat() -> Iterator[Finding]:
+    """See that a service outside hears us, where one is set."""
+    health = outside_heartbeat.health()
+    if health.status == "off":
+        yield notice("outside heartbeat", f"{health.detail} Set one under Settings.")
+    elif health.status == "ok" or not is_running():
+        yield fine("outside heartbeat", health.detail if health.status == "ok" else "It goes out while a worker runs.")
+    else:
+        yield failed("outside heartbeat", health.detail)
 
 
 def _span(seconds: float) -> str:

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from apps.core.runtime_settings import parse_duration
 from apps.monitors.models import Heartbeat, Ping, Run
 from apps.monitors.models.heartbeats import of_ms
-from apps.monitors.selectors.heartbeats import next_runs, ping_url
+from apps.monitors.selectors.heartbeats import mail_address, next_runs, ping_url
 from apps.monitors.selectors.snippets import snippets
 from apps.monitors.states.heartbeats import RUN_RESULTS, STATUSES
 
@@ -99,6 +99,7 @@ class HeartbeatSerializer(serializers.ModelSerializer[Heartbeat]):
     """A heartbeat and how it stands."""
 
     ping_url = serializers.SerializerMethodField()
+    mail_address = serializers.SerializerMethodField(help_text="Mail to it is a ping; empty where no mail is taken.")
     schedule = serializers.CharField(source="kind", help_text="interval, cron or calendar")
     cron = serializers.SerializerMethodField(help_text="Five fields; empty for an interval or a calendar.")
     on_calendar = serializers.SerializerMethodField(help_text="A systemd calendar; empty for an interval or cron.")
@@ -122,9 +123,9 @@ class HeartbeatSerializer(serializers.ModelSerializer[Heartbeat]):
     class Meta:
         model = Heartbeat
         fields: tuple[str, ...] = (
-            "id", "uuid", "ping_url", "name", "description", "schedule", "interval_seconds", "cron", "on_calendar",
-            "timezone", "grace_seconds", "early_seconds", "max_runtime_seconds", "resume_on_ping", "slug",
-            "ping_key_id", "expected_pings", "expected_sources", "failure_keywords", "success_keywords",
+            "id", "uuid", "ping_url", "mail_address", "name", "description", "schedule", "interval_seconds", "cron",
+            "on_calendar", "timezone", "grace_seconds", "early_seconds", "max_runtime_seconds", "resume_on_ping",
+            "slug", "ping_key_id", "expected_pings", "expected_sources", "failure_keywords", "success_keywords",
             "start_keywords", "otherwise", "tags", "paused", "status",
             "status_since", "last_ping_at", "next_due_at", "deadline", "last_start_at", "open_runs", "last_duration",
             "last_duration_ms", "last_exit_code", "ping_count", "alerting", "down_since", "consecutive_failures",
@@ -134,6 +135,10 @@ class HeartbeatSerializer(serializers.ModelSerializer[Heartbeat]):
     def get_ping_url(self, row: Heartbeat) -> str:
         """Return the address the job calls."""
         return ping_url(row)
+
+    def get_mail_address(self, row: Heartbeat) -> str:
+        """Return the address the job writes to."""
+        return mail_address(row)
 
     def get_cron(self, row: Heartbeat) -> str:
         """Return the five fields."""
