@@ -114,6 +114,8 @@ metric_collectors: Registry[Callable[[bool], Iterator[Any]]] = Registry("metric 
 keeps: Registry[Keep] = Registry("keep")
 #: Everything that is evaluated by schedule; the web processes ask, never the one that evaluates.
 watches: Registry[Watch] = Registry("watch")
+#: now -> what keeps us from alerting, in a sentence; "" where nothing does. Asked before each outside heartbeat.
+vital_signs: Registry[Callable[[datetime], str]] = Registry("vital sign")
 #: address -> may it speak to us? `accounts` answers with its IP rules; the edge asks.
 address_gates: Registry[Callable[[str], bool]] = Registry("address gate")
 #: Which facts nobody is to be told of now? Asked with (event, subject kind, subject id) triples, when a fact is routed

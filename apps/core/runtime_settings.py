@@ -4,21 +4,26 @@ A value lives in the database only where it differs from its default. Each proce
 drops it when the bell rings.
 """
 
+import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
 
-from apps.core import bell, errors
+from apps.core import bell, crypto, errors
 from apps.core.events.emit import Subject, emit
+from apps.core.fields import MASK, SealedToken, sealed_value
 from apps.core.models import StoredSetting
 from apps.core.principals import Principal
 from apps.core.registries import Registry
 
+log = logging.getLogger(__name__)
+
 KEEP_COPY_S = 1.0
+_SEALED = StoredSetting._meta.get_field("secret")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class Setting:
         kind: "int", "float", "bool", "str", "list" (of words) or "duration" (seconds, "30m" accepted).
         least, most: bounds of a number or duration.
         choices: allowed values, for "str" and the entries of "list".
+        secret: kept sealed and shown as "***"; sending "***" keeps it. A text whose default is "".
+        check: raises ValueError with a sentence where a value of the right type will not do.
     """
 
     category: str
@@ -40,6 +47,7 @@ class Setting:
     most: float | None = None
     choices: Sequence[str] | None = None
     secret: bool = False
+    check: Callable[[Any], None] | None = None
 
     @property
     def name(self) -> str:
@@ -63,7 +71,22 @@ def declare(category: str, key: str, kind: str, default: Any, description: str, 
 def get(name: str) -> Any:
     """Return the value in force of "category.key"."""
     setting = declared[name]
-    return _stored().get(name, setting.default)
+    value = _stored().get(name, setting.default)
+    return _opened(name, value) if isinstance(value, SealedToken) else value
+
+
+def _opened(name: str, token: SealedToken) -> str:
+    """Return a secret value; "" where its key is missing: the doctor tells that."""
+    try:
+        return crypto.unseal(token, _SEALED.context_of(name))
+    except crypto.CryptoError:
+        log.warning("the setting %s can't be opened with this vault key", name)
+        return ""
+
+
+def _value_of(row: StoredSetting) -> Any:
+    token = sealed_value(row, "secret")
+    return _opened(row.name, SealedToken(token)) if token else row.value
 
 
 def _stored() -> dict[str, Any]:
@@ -73,7 +96,8 @@ def _stored() -> dict[str, Any]:
         bell.listen(bell.SETTINGS, lambda *_: forget())
     if _copy is None or time.monotonic() - _copied_at > KEEP_COPY_S:
         with _lock:
-            _copy = dict(StoredSetting.objects.values_list("name", "value"))
+            rows = StoredSetting.objects.values_list("name", "value", "secret")
+            _copy = {name: secret or value for name, value, secret in rows}
             _copied_at = time.monotonic()
     return _copy
 
@@ -150,6 +174,8 @@ def clean(setting: Setting, value: Any) -> Any:
         raise ValueError("give a text")
     if setting.choices is not None and value not in setting.choices:
         raise ValueError(f"must be one of {', '.join(setting.choices)}")
+    if setting.check is not None and value:
+        setting.check(value)
     return value
 
 
@@ -171,6 +197,8 @@ def change_settings(*, values: dict[str, Any], actor: Principal) -> None:
         if setting is None:
             problems[name] = "there is no such setting"
             continue
+        if setting.secret and value == MASK:
+            continue
         try:
             cleaned[name] = clean(setting, value)
         except ValueError as error:
@@ -178,7 +206,8 @@ def change_settings(*, values: dict[str, Any], actor: Principal) -> None:
     if problems:
         raise errors.Invalid(problems)
     with transaction.atomic():
-        before = dict(StoredSetting.objects.filter(name__in=cleaned).values_list("name", "value"))
+        rows = {row.name: row for row in StoredSetting.objects.select_for_update().filter(name__in=cleaned)}
+        before = {name: _value_of(row) for name, row in rows.items()}
         for name, value in cleaned.items():
             setting = declared[name]
             old = before.get(name, setting.default)
@@ -187,8 +216,9 @@ def change_settings(*, values: dict[str, Any], actor: Principal) -> None:
             if value == setting.default:
                 StoredSetting.objects.filter(name=name).delete()
             else:
-                StoredSetting.objects.update_or_create(name=name, defaults={"value": value})
-            shown = ("***", "***") if setting.secret else (old, value)
+                defaults = {"value": MASK, "secret": value} if setting.secret else {"value": value}
+                StoredSetting.objects.update_or_create(name=name, defaults=defaults)
+            shown = (old and MASK, value and MASK) if setting.secret else (old, value)
             emit(
                 "setting.changed",
                 subject=Subject("setting", name, name),

@@ -12,6 +12,8 @@ from apps.core.events.readers import dispatch_all
 from apps.core.models import Event, IdempotencyRecord
 from apps.core.pulse import sweep
 from apps.core.registries import Keep, keeps
+from apps.core.runner import runner
+from apps.core.services import outside_heartbeat
 
 PRUNE_ROWS = 500
 PRUNE_EVERY_S = 300.0
@@ -24,6 +26,18 @@ def run_spine() -> None:
         numbered = sequencer.sequence_events() if sequencer.hold_lease() else 0
         if not numbered and not dispatch_all():
             return
+
+
+@sweep("core.outside_heartbeat", every_s=5)
+def ping_outside() -> None:
+    """Ping the service outside where that is due and alerting works, in the loop that also sends messages."""
+    if outside_heartbeat.claim_ping(timezone.now()):
+        runner().submit("outside heartbeat", _ping_outside)
+
+
+async def _ping_outside() -> None:
+    result = await outside_heartbeat.send_ping(await runner().in_thread(outside_heartbeat.address))
+    runner().store(outside_heartbeat.record_pings, result)
 
 
 def prune_events(limit: int) -> int:

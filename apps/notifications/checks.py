@@ -1,15 +1,35 @@
 """What the notifications tell about themselves: subjects, health, features, metrics."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Min, Model
+from django.db.models import Exists, Min, Model, OuterRef
 from django.utils import timezone
 
-from apps.core.registries import Health, SubjectKind, features, health_parts, mailers, metric_collectors, subjects
-from apps.notifications.models import Channel, ChannelState, Delivery, Notification, Rule, Webhook, WebhookState
+from apps.core.registries import (
+    Health,
+    SubjectKind,
+    features,
+    health_parts,
+    mailers,
+    metric_collectors,
+    subjects,
+    vital_signs,
+)
+from apps.core.services.outside_heartbeat import STUCK
+from apps.notifications.models import (
+    Attempt,
+    Channel,
+    ChannelState,
+    Delivery,
+    Notification,
+    Rule,
+    Webhook,
+    WebhookState,
+)
 from apps.notifications.services.mail import queue_mail
 from apps.notifications.services.sending import due_deliveries
 
@@ -51,6 +71,22 @@ def delivery_health() -> Health:
     return Health("ok")
 
 
+def deliveries_go_out(now: datetime) -> str:
+    """Say that messages stay here because of us; a receiver that hangs, refuses or wants a rest is not us."""
+    since = now - STUCK
+    tried = Attempt.objects.filter(delivery__destination_id=OuterRef("destination_id"), at__gte=since)
+    in_hand = Delivery.objects.filter(
+        destination_id=OuterRef("destination_id"), next_attempt_at__isnull=False, lease_until__gt=now
+    )
+    resting = [
+        *ChannelState.objects.filter(retry_at__gt=now).values_list("pk", flat=True),
+        *WebhookState.objects.filter(retry_at__gt=now).values_list("pk", flat=True),
+    ]
+    late = due_deliveries(since).exclude(destination_id__in=resting).filter(~Exists(tried), ~Exists(in_hand))
+    oldest = late.aggregate(at=Min("next_attempt_at"))["at"]
+    return f"Messages that were due at {oldest:%H:%M:%S} UTC have not been sent." if oldest else ""
+
+
 def collect(per_object: bool) -> Iterator[Any]:
     """Yield the metrics of the deliveries."""
     waiting = Delivery.objects.filter(next_attempt_at__isnull=False)
@@ -76,6 +112,7 @@ subjects.register("webhook", _subject(Webhook))
 subjects.register("notification", _subject(Notification, "title"))
 health_parts.register("mail", mail_health)
 health_parts.register("deliveries", delivery_health)
+vital_signs.register("deliveries", deliveries_go_out)
 features.register("email", lambda: bool(settings.SMTP_URL))
 metric_collectors.register("deliveries", collect)
 if settings.SMTP_URL:

@@ -17,7 +17,14 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "security": ("Signing in", ""),
     "password_policy": ("Passwords", "Enforced wherever a password is set"),
     "rate_limits": ("Rate limits", "Requests a minute"),
+    "outside_heartbeat": (
+        "Outside heartbeat",
+        "Who watches the watchkeeper: a service elsewhere is pinged only while alerting works here, and tells you when "
+        "the pings stay out",
+    ),
 }
+#: What a setting is called where its key does not say it.
+LABELS: Mapping[str, str] = {"outside_heartbeat.url": "Ping address", "outside_heartbeat.interval": "Every"}
 
 
 def field_name(setting: Setting) -> str:
@@ -25,7 +32,18 @@ def field_name(setting: Setting) -> str:
     return setting.name.replace(".", "__")
 
 
+def _removal(setting: Setting) -> str:
+    return f"{field_name(setting)}__remove"
+
+
+def _label(setting: Setting) -> str:
+    return LABELS.get(setting.name) or setting.key.removesuffix("_s").replace("_", " ").capitalize()
+
+
 def _help(setting: Setting) -> str:
+    if setting.secret:
+        kept = " One is stored; leave this empty to keep it." if runtime_settings.get(setting.name) else ""
+        return f"{setting.description}{kept}"
     default = spoken_duration(setting.default) if setting.kind == "duration" else setting.default
     if setting.kind == "bool":
         default = "on" if setting.default else "off"
@@ -36,11 +54,7 @@ def _help(setting: Setting) -> str:
 
 
 def _field(setting: Setting) -> forms.Field:
-    label = (
-        setting.description.rstrip(".")
-        if setting.kind == "bool"
-        else setting.key.removesuffix("_s").replace("_", " ").capitalize()
-    )
+    label = setting.description.rstrip(".") if setting.kind == "bool" else _label(setting)
     common: dict[str, Any] = {
         "label": label,
         "help_text": _help(setting),
@@ -63,7 +77,9 @@ def _field(setting: Setting) -> forms.Field:
     if setting.choices:
         return forms.ChoiceField(**common, choices=[(one, one) for one in setting.choices])
     if setting.secret:
-        return forms.CharField(**common, widget=forms.PasswordInput(attrs={"placeholder": "unchanged"}))
+        hint = "stored, not shown" if runtime_settings.get(setting.name) else ""
+        attributes = {"placeholder": hint, "autocomplete": "new-password"}
+        return forms.CharField(**common, widget=forms.PasswordInput(attrs=attributes))
     return forms.CharField(**common)
 
 
@@ -75,12 +91,19 @@ def form_of(categories: Iterable[str], *, extra: Mapping[str, forms.Field] | Non
     """Return a form over all settings of these categories, one group each."""
     wanted = list(categories)
     settings = [setting for _, setting in runtime_settings.declared.items() if setting.category in wanted]
-    fields: dict[str, Any] = {field_name(setting): _field(setting) for setting in settings}
+    fields: dict[str, Any] = {}
+    for setting in settings:
+        fields[field_name(setting)] = _field(setting)
+        if setting.secret and runtime_settings.get(setting.name):
+            fields[_removal(setting)] = forms.BooleanField(
+                label=f"Remove the stored {_label(setting).lower()}", required=False
+            )
     fields.update(extra or {})
     groups = []
     for category in wanted:
         title, hint = TITLES.get(category, (category.replace("_", " ").capitalize(), ""))
-        groups.append((title, hint, [field_name(setting) for setting in settings if setting.category == category]))
+        names_here = [(field_name(one), _removal(one)) for one in settings if one.category == category]
+        groups.append((title, hint, [name for pair in names_here for name in pair if name in fields]))
     names = {setting.name: field_name(setting) for setting in settings}
     names |= {setting.key: field_name(setting) for setting in settings}
     return type("SettingsForm", (ConsoleForm,), {**fields, "groups": groups, "service_names": names})
@@ -103,7 +126,9 @@ def changed_values(data: Mapping[str, Any]) -> dict[str, Any]:
         if name not in data:
             continue
         value = data[name]
-        if setting.secret and not value:
+        if setting.secret and data.get(_removal(setting)):
+            value = setting.default
+        elif setting.secret and not value:
             continue
         if value != runtime_settings.get(setting.name):
             found[setting.name] = value

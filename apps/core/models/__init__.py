@@ -2,7 +2,15 @@
 
 from apps.core.models.base import EditableModel, Tag
 from apps.core.models.events import Event, ReaderCursor, SetAsideFact
-from apps.core.models.platform import Canary, Condition, IdempotencyRecord, Lease, Sequence, StoredSetting
+from apps.core.models.platform import (
+    Canary,
+    Condition,
+    IdempotencyRecord,
+    Lease,
+    OutsideHeartbeat,
+    Sequence,
+    StoredSetting,
+)
 
 __all__ = [
     "Canary",
@@ -11,6 +19,7 @@ __all__ = [
     "Event",
     "IdempotencyRecord",
     "Lease",
+    "OutsideHeartbeat",
     "ReaderCursor",
     "Sequence",
     "SetAsideFact",

@@ -3,6 +3,8 @@
 from django.db import models
 from django.utils import timezone
 
+from apps.core.fields import SealedTextField
+
 
 class Lease(models.Model):
     """A named right that one process holds for a time, e.g. to number events."""
@@ -31,6 +33,7 @@ class StoredSetting(models.Model):
 
     name = models.CharField(max_length=128, primary_key=True)  # "category.key"
     value = models.JSONField()
+    secret = SealedTextField(blank=True, default="")  # the value of a secret setting; `value` is its mask then
     updated_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:
@@ -82,3 +85,18 @@ class Condition(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class OutsideHeartbeat(models.Model):
+    """How the pings to a service outside go, which tells people when they stay out. One row."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    tried_at = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)  # the last one that was accepted
+    failing_since = models.DateTimeField(null=True)
+    #: Why none is sent, or why the last one was not accepted.
+    reason = models.CharField(max_length=500, blank=True)
+    is_held = models.BooleanField(default=False)  # by ourselves: something here does not work
+
+    def __str__(self) -> str:
+        return self.reason or "well"
