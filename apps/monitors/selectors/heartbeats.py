@@ -59,7 +59,8 @@ def log_page(heartbeat: Heartbeat, *, kind: str, before: str, count: int) -> tup
         rows = rows.filter(kind=kind)
     at, _, n = before.partition("-")
     if at.isdigit() and n.isdigit() and len(at) < 18 and len(n) < 18:
-        rows = rows.filter(Q(at__lt=int(at)) | Q(at=int(at), n__lt=int(n)))
+        # The first condition follows from the others; by it alone SQLite finds the place in the index.
+        rows = rows.filter(Q(at__lt=int(at)) | Q(at=int(at), n__lt=int(n)), at__lte=int(at))
     found = list(rows[: count + 1])
     last = found[count - 1] if len(found) > count else None
     return (
