@@ -139,6 +139,13 @@ PERMISSIONS: tuple[Permission, ...] = (
         delete=(OPERATOR, "Remove thresholds."),
     ),
     *_codes(
+        "alert_sources",
+        view=(VIEWER, "See which other systems post their alerts here."),
+        create=(OPERATOR, "Let another system post its alerts."),
+        update=(OPERATOR, "Change, try and renew the token of a source of alerts."),
+        delete=(OPERATOR, "Remove a source of alerts."),
+    ),
+    *_codes(
         "escalations",
         view=(VIEWER, "See escalation policies."),
         create=(ADMIN, "Add escalation policies."),

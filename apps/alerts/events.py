@@ -106,6 +106,15 @@ declare(
     "escalation_policy.deleted", doc="An escalation policy was removed.", permission="escalations:view", fields=_POLICY
 )
 
+_SOURCE = {"alert_source_id": ID, "name": TEXT, "kind": TEXT}
+for _name, _doc in (
+    ("alert_source.created", "Another system may post its alerts."),
+    ("alert_source.updated", "A source of alerts was changed."),
+    ("alert_source.token_rotated", "A source of alerts got another token; the old one counts no more."),
+    ("alert_source.deleted", "A source of alerts was removed, and what it had opened was resolved."),
+):
+    declare(_name, doc=_doc, permission="alert_sources:view", fields=_SOURCE)
+
 _THRESHOLD = {"threshold_id": ID, "metric": TEXT, "level": TEXT, "server_id": ID_OR_NULL}
 declare("threshold.created", doc="A threshold was added.", permission="thresholds:view", fields=_THRESHOLD)
 declare("threshold.updated", doc="A threshold was changed.", permission="thresholds:view", fields=_THRESHOLD)

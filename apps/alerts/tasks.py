@@ -7,11 +7,13 @@ from django.utils import timezone
 from apps.alerts.models import Alert, Flap, Silence
 from apps.alerts.services import (
     begin_and_end,
+    end_silent,
     evaluate_thresholds,
     mend_orphans,
     review_due,
     settle_flaps,
 )
+from apps.alerts.services.receiving import prune_received
 from apps.core import runtime_settings
 from apps.core.pulse import sweep
 from apps.core.registries import Keep, keeps
@@ -39,6 +41,12 @@ def sweep_muted() -> None:
 def sweep_orphans() -> None:
     """Have alerts looked at again that wait for something which will not come."""
     mend_orphans()
+
+
+@sweep("alerts.received", every_s=15)
+def sweep_received() -> None:
+    """Resolve what other systems opened and speak of no more; one worker a period."""
+    end_silent()
 
 
 def prune_alerts(limit: int) -> int:
@@ -73,5 +81,11 @@ def prune_flaps(limit: int) -> int:
     return len(old)
 
 
+def prune_received_alerts(limit: int) -> int:
+    """Delete at most `limit` things of other systems, long over, of which nothing is said; returns how many."""
+    return prune_received(limit, timezone.now() - timedelta(seconds=runtime_settings.get("retention.alerts")))
+
+
+keeps.register("received-alerts", Keep("alerts_receivedalert", "retention.alerts", prune_received_alerts))
 keeps.register("silences", Keep("alerts_silence", "retention.alerts", prune_silences))
 keeps.register("flaps", Keep("alerts_flap", "retention.alerts", prune_flaps))

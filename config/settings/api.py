@@ -45,12 +45,14 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     # Things that all have a `status`, each its own.
     "ENUM_NAME_OVERRIDES": {
+        "AlertSourceKindEnum": "apps.alerts.models.AlertSource.Kind",
         "AlertStatusEnum": "apps.alerts.models.Alert.Status",
         "CertificateSourceEnum": "apps.monitors.states.certificates.SOURCES",
         "CertificateStatusEnum": "apps.monitors.states.certificates.STATUSES",
         "CheckStatusEnum": "apps.monitors.states.endpoints.CHECKED",
         "EndpointStatusEnum": "apps.monitors.states.endpoints.STATUSES",
         "HeartbeatStatusEnum": "apps.monitors.states.heartbeats.STATUSES",
+        "LevelEnum": "apps.alerts.models.Alert.Level",
         "StatusComponentSourceEnum": "apps.statuspage.states.Source",
         "StatusNoticeKindEnum": "apps.statuspage.states.NoticeKind",
         "StatusNoticeStateEnum": "apps.statuspage.states.NoticeState",

@@ -105,6 +105,7 @@ class SourceFilter(admin.SimpleListFilter):
             ("heartbeat", "Heartbeats"),
             ("certificate", "Certificates"),
             ("server", "Servers"),
+            ("external", "Other systems"),
         ]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:

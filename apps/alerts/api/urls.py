@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 from apps.alerts.api.views import (
     AlertConfigView,
     AlertLadderView,
+    AlertSourceViewSet,
     AlertUnacknowledgeView,
     AlertViewSet,
     AlertWhyView,
@@ -17,6 +18,7 @@ from apps.core.api.routers import ApiRouter
 
 router = ApiRouter()
 router.register("alerts/thresholds", ThresholdViewSet, basename="threshold")
+router.register("alerts/sources", AlertSourceViewSet, basename="alert-source")
 router.register("escalation-policies", EscalationPolicyViewSet, basename="escalation-policy")
 router.register("silence", SilenceViewSet, basename="silence")
 router.register("alerts", AlertViewSet, basename="alert")

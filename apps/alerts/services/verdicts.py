@@ -148,6 +148,8 @@ def _by_silence(alert: Alert, now: datetime, running: Iterable[Silence] | None) 
 
 def _by_maintenance(alert: Alert, now: datetime) -> Verdict | None:
     windows = active_windows(alert.subject_kind, alert.subject_id, alert.tags, now)
+    if not windows and alert.subject_kind == "external" and alert.server_id:
+        windows = active_windows("server", alert.server_id, (), now)  # a window can name the machine alone
     if not windows:
         return None
     window = windows[0]

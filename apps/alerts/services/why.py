@@ -91,6 +91,11 @@ def _seen(alert: Alert) -> list[dict[str, Any]]:
     evidence = alert.evidence
     if alert.source == "endpoint":
         return _checks(alert)
+    if evidence.get("received_from"):
+        began = parse_datetime(str(evidence.get("started_at") or ""))
+        since = f" It began {exact(began)} by its own clock." if began else ""
+        text = f"{evidence['received_from']} ({evidence.get('system')}) posted it: {alert.message}{since}"
+        return [_step("seen", "info", alert.opened_at, text, labels=evidence.get("labels", {}))]
     if alert.source == "heartbeat":
         due = parse_datetime(str(evidence.get("due_at") or ""))
         last = parse_datetime(str(evidence.get("last_ping_at") or ""))
@@ -132,6 +137,14 @@ def _conditions(alert: Alert) -> list[dict[str, Any]]:
         text = (
             f"{_count(evidence.get('consecutive_failures') or 1, 'failure')} in a row; this endpoint tells after "
             f"{evidence['threshold']}."
+        )
+        return [_step("condition", "passed", alert.opened_at, text)]
+    if evidence.get("received_from"):
+        word = evidence.get("severity")
+        text = (
+            f"The sender calls it “{word}”; it was taken as {alert.level}."
+            if word
+            else f"The sender does not say how bad it is; it was taken as {alert.level}, as its source is set."
         )
         return [_step("condition", "passed", alert.opened_at, text)]
     if alert.source == "server" and alert.threshold is not None:

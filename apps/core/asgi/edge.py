@@ -25,16 +25,16 @@ from apps.core.asgi.types import Application, Message, Receive, Scope, Send
 access_log = logging.getLogger("access")
 
 BODY_LIMIT = 10 * 1024 * 1024
-BODY_LIMITS: Mapping[str, int] = {"/ping/": 1_000_000, "/api/v1/metrics/": 4 * 1024 * 1024}
+BODY_LIMITS: Mapping[str, int] = {"/ping/": 1_000_000, "/alerts/in": 1024 * 1024, "/api/v1/metrics/": 4 * 1024 * 1024}
 GATE_KEPT_S = 1.0
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 # What identifies by itself must not stand in a log.
-_MASKED_PATH = re.compile(r"^(/ping/k/|/ping/|/badge/|/api/v1/hooks/|/api/v1/push/|/admin/reset/)[^/]+")
+_MASKED_PATH = re.compile(r"^(/ping/k/|/ping/|/alerts/in/|/badge/|/api/v1/hooks/|/api/v1/push/|/admin/reset/)[^/]+")
 _MASKED_QUERY = re.compile(r"((?:^|&)(?:token|ticket|key|secret|signature|password)=)[^&]*", re.IGNORECASE)
 
 #: Paths that never show a page and so need no nonce.
-_NO_PAGES = ("/ping/", "/api/v1/", "/static/")
+_NO_PAGES = ("/ping/", "/alerts/in", "/api/v1/", "/static/")
 _COMMON_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),

@@ -5,6 +5,7 @@ import json
 import time
 import zlib
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,18 @@ def server_of_host(host: str) -> HostedServer | None:
     except NetError:
         return None
     return _index().by_host.get(name)
+
+
+def servers_of_hosts(hosts: Iterable[str]) -> dict[str, HostedServer]:
+    """Return which of the names and addresses are a server's, as `server_of_host` says; one query for all of them."""
+    names: dict[str, str] = {}
+    for host in hosts:
+        try:
+            names[host] = canonical_host(host)
+        except NetError:
+            continue
+    by_host = _index().by_host if names else {}
+    return {host: by_host[name] for host, name in names.items() if name in by_host}
 
 
 def _index() -> _Index:

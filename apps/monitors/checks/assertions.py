@@ -4,11 +4,13 @@ import json
 import re
 from typing import Any
 
+from apps.core.json_path import JsonPath, Missing, parse_json_path, shown_path, value_at
+
+__all__ = ["JsonPath", "StatusRanges", "accepts", "json_problem", "parse_json_path", "parse_status", "shown_path"]
+
 StatusRanges = tuple[tuple[int, int], ...]
-JsonPath = tuple[str | int, ...]
 
 _RANGE = re.compile(r"([1-5])xx\Z|(\d{3})(?:\s*-\s*(\d{3}))?\Z", re.IGNORECASE)
-_STEP = re.compile(r"""\.?([^.\[\]"']+)|\[(-?\d+)\]|\[(?:"([^"]+)"|'([^']+)')\]""")
 _SHOWN = 80
 
 
@@ -39,34 +41,6 @@ def accepts(ranges: StatusRanges, status: int) -> bool:
     return any(low <= status <= high for low, high in ranges)
 
 
-def parse_json_path(text: str) -> JsonPath:
-    """Parse a path such as `data.items[0].name`, `$.status` or `["a key"].b`.
-
-    Raises:
-        ValueError: it is none; the text says where.
-    """
-    path = text.strip()
-    rest = path[1:] if path.startswith("$") else path
-    steps: list[str | int] = []
-    position = 0
-    while position < len(rest):
-        match = _STEP.match(rest, position)
-        if match is None or (position == 0 and rest.startswith(".") and not path.startswith("$")):
-            raise ValueError(f"“{text}” is not a JSON path: it can't be read from “{rest[position:][:20]}” on")
-        key, index, double, single = match.groups()
-        steps.append(int(index) if index is not None else key or double or single)
-        position = match.end()
-    if not steps:
-        raise ValueError("give a path such as data.items[0].status")
-    return tuple(steps)
-
-
-def shown_path(path: JsonPath) -> str:
-    """Return a path as people write it."""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return text.removeprefix(".")
-
-
 def json_problem(body: bytes, path: JsonPath, wanted: Any) -> str:
     """Return why the JSON in `body` does not satisfy the assertion, "" where it does.
 
@@ -76,13 +50,10 @@ def json_problem(body: bytes, path: JsonPath, wanted: Any) -> str:
         value = json.loads(body)
     except ValueError:
         return "The answer is not JSON."
-    for position, step in enumerate(path):
-        try:
-            if isinstance(step, int) != isinstance(value, list):
-                raise KeyError(step)
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return f"The JSON has no {shown_path(path[: position + 1])}."
+    try:
+        value = value_at(value, path)
+    except Missing as missing:
+        return f"The JSON has no {missing}."
     if wanted is None or _text(value) == _text(wanted):
         return ""
     return f"{shown_path(path)} is {_text(value)[:_SHOWN]}, expected {_text(wanted)[:_SHOWN]}."
