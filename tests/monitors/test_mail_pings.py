@@ -208,16 +208,24 @@ def test_message_over_the_limit_is_refused_before_and_after_it_is_sent(listener:
     assert ping.body == "y" * PING_BODY_LIMIT
 
 
-def test_mail_that_cannot_be_stored_is_asked_for_again(listener: Listener) -> None:
-    heartbeat = make_heartbeat()
+@contextlib.contextmanager
+def missing_table(name: str) -> Iterator[None]:
+    """Take a table away: the database refuses, really."""
     with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE monitors_ping RENAME TO monitors_ping_away")
+        cursor.execute(f"ALTER TABLE {name} RENAME TO {name}_away")
     try:
-        with pytest.raises(smtplib.SMTPDataError) as caught:
-            send(listener, str(heartbeat.uuid))
+        yield
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE monitors_ping_away RENAME TO monitors_ping")
+            cursor.execute(f"ALTER TABLE {name}_away RENAME TO {name}")
+
+
+def test_mail_that_cannot_be_stored_is_asked_for_again(listener: Listener) -> None:
+    heartbeat = make_heartbeat()
+    with missing_table("monitors_heartbeat"):
+        assert refusal(listener, f"{heartbeat.uuid}@{DOMAIN}")[0] == 451
+    with missing_table("monitors_ping"), pytest.raises(smtplib.SMTPDataError) as caught:
+        send(listener, str(heartbeat.uuid))
     assert caught.value.smtp_code == 451
     assert state_of(heartbeat).ping_count == 0
     send(listener, str(heartbeat.uuid))
@@ -339,6 +347,50 @@ def test_starttls_encrypts_and_drops_what_was_sent_before(start: Start, tmp_path
         with trusting.wrap_socket(link, server_hostname="localhost") as safe:
             safe.sendall(b"QUIT\r\n")
             assert safe.recv(1000) == b"221 2.0.0 Good bye.\r\n"
+
+
+def test_handshake_that_fails_gives_its_place_back_and_a_renewed_certificate_is_taken(
+    start: Start, tmp_path: Path
+) -> None:
+    one, other = Pki().issue(), Pki().issue()
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert.write_text(one.pem)
+    key.write_text(one.key_pem)
+    listener = start(Certificate(str(cert), str(key)))
+    for _ in range(listener_module.CONNECTIONS_OF_ONE_MOST + 1):
+        with socket.create_connection(("127.0.0.1", listener.port), timeout=30) as link:
+            link.sendall(b"STARTTLS\r\n")
+            answer = b""
+            while not answer.endswith(b"220 2.0.0 Go on.\r\n"):
+                answer += link.recv(1000)
+            link.sendall(b"this is no handshake\r\n")
+            with contextlib.suppress(ConnectionError):
+                while link.recv(1000):
+                    pass
+
+    def shown() -> bytes:
+        blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+        with client(listener) as server:
+            server.starttls(context=blind)
+            sock: Any = server.sock
+            return bytes(sock.getpeercert(binary_form=True))
+
+    assert shown() == ssl.PEM_cert_to_DER_cert(one.pem)
+    cert.write_text(other.pem)  # its key comes a moment later
+    assert shown() == ssl.PEM_cert_to_DER_cert(one.pem)
+    key.write_text(other.key_pem)
+    assert shown() == ssl.PEM_cert_to_DER_cert(other.pem)
+
+
+def test_sender_that_ends_its_half_is_served_to_the_end(listener: Listener) -> None:
+    heartbeat = make_heartbeat()
+    with socket.create_connection(("127.0.0.1", listener.port), timeout=30) as link:
+        link.sendall(f"MAIL FROM:<a@b>\r\nRCPT TO:<{heartbeat.uuid}@{DOMAIN}>\r\nDATA\r\n\r\nx\r\n.\r\n".encode())
+        link.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: link.recv(65536), b""))
+    assert answer.endswith(b"250 2.0.0 It is on disk.\r\n")
+    assert len(logged(heartbeat)) == 1
 
 
 def test_health_tells_whether_a_listener_is_there(start: Start) -> None:

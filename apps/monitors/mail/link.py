@@ -29,6 +29,7 @@ class Link(asyncio.Protocol):
         self._writable.set()
         self._transport: Any = None
         self._is_paused = False
+        self._has_all = False
         self.is_closed = False
         self.address = ""
         self.is_encrypted = False
@@ -49,8 +50,16 @@ class Link(asyncio.Protocol):
             self._transport.pause_reading()
         self._changed.set()
 
+    def eof_received(self) -> bool:
+        """Answer what came before the other side ended its half; TLS has no halves."""
+        self._has_all = True
+        self._changed.set()
+        return not self.is_encrypted
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake whoever waits: nothing comes any more."""
+        if self.is_closed:
+            return
         self.is_closed = True
         self._changed.set()
         self._writable.set()
@@ -116,9 +125,14 @@ class Link(asyncio.Protocol):
         self._buffer.clear()
         self._transport.write(greeting)
         # Nothing awaits between the last line and this: no byte in the clear can slip in behind the handshake.
-        self._transport = await asyncio.get_running_loop().start_tls(
-            self._transport, self, context, server_side=True, ssl_handshake_timeout=20
-        )
+        try:
+            self._transport = await asyncio.get_running_loop().start_tls(
+                self._transport, self, context, server_side=True, ssl_handshake_timeout=20
+            )
+        except BaseException:
+            self._transport.abort()
+            self.connection_lost(None)  # a handshake that fails tells nobody else that this connection is over
+            raise
         self._is_paused = False
         self.is_encrypted = True
 
@@ -147,7 +161,7 @@ class Link(asyncio.Protocol):
         return taken
 
     async def _more(self) -> None:
-        if self.is_closed:
+        if self.is_closed or self._has_all:
             raise Gone
         self._changed.clear()
         await self._changed.wait()
