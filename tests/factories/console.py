@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 
 from apps.accounts.models import ApiKey, Role, Session, User
-from apps.alerts.models import Alert, EscalationPolicy, Silence, Threshold
+from apps.alerts.models import Alert, AlertSource, EscalationPolicy, Silence, Threshold
 from apps.alerts.services import create_policy, create_silence
 from apps.core.events.sequencer import sequence_events
 from apps.core.models import Event, SetAsideFact
@@ -19,6 +19,7 @@ from apps.notifications.models import Channel, Delivery, Notification, Rule, Web
 from apps.notifications.services.deliveries import new_delivery
 from apps.statuspage.models import Component, Group, Notice, Page, Subscriber
 from tests.factories.accounts import make_api_key, make_session, make_user, principal
+from tests.factories.alert_posts import make_source
 from tests.factories.alerts import make_alert
 from tests.factories.fleet import make_server, push, snapshot
 from tests.factories.heartbeats import make_badge, make_heartbeat, make_ping_key
@@ -55,6 +56,7 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         Badge: make_badge("endpoint", str(endpoint.pk)),
         CertificateMonitor: create_certificate(actor=system("test"), values={"hostname": "198.51.100.7", "port": 443}),
         Alert: make_alert(subject_id=str(endpoint.pk)),
+        AlertSource: make_source("generic")[0],
         Silence: create_silence(actor=system("test"), matchers={"entity": "nothing"}, duration_s=3600),
         Dependency: create_dependency(
             actor=system("test"),

@@ -1,3 +1,3 @@
 """Pages of the alerts in the console."""
 
-from apps.alerts.admin import alerts, escalation, panels, rehearsal, silences, thresholds  # noqa: F401
+from apps.alerts.admin import alerts, escalation, panels, rehearsal, silences, sources, thresholds  # noqa: F401

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from apps.alerts import services
 from apps.alerts.admin.acknowledging import ACKNOWLEDGE_BUTTONS
+from apps.alerts.admin.received import received_of
 from apps.alerts.admin.silences import SILENCE_BUTTONS
 from apps.alerts.models import Alert
 from apps.alerts.states import ACKNOWLEDGED, ACTIVE, RESOLVED
@@ -213,6 +214,7 @@ class AlertAdmin(ConsoleAdmin):
         changes = evidence.pop("changes", None) or []
         values = evidence.pop("values", None) or []
         processes = evidence.pop("processes", None) or evidence.pop("top_processes", None) or []
+        received = received_of(evidence)
         earlier = Alert.objects.filter(subject_kind=row.subject_kind, subject_id=row.subject_id).exclude(pk=row.pk)[:8]
         return {
             "course": course,
@@ -223,7 +225,7 @@ class AlertAdmin(ConsoleAdmin):
                 for one in self.transitions
                 if one not in SILENCE_BUTTONS and may(request, one.code) and one.offered(row)
             ],
-            "subject": subject_link(row.subject_kind, row.subject_id, row.subject_name),
+            "subject": subject_link(row.subject_kind, row.subject_id, row.subject_name) + received.link,
             "values": [value[1] if isinstance(value, list | tuple) else value for value in values],
             "value_times": [values[0][0], values[-1][0]] if values and isinstance(values[0], list | tuple) else [],
             "processes": processes,
@@ -231,6 +233,7 @@ class AlertAdmin(ConsoleAdmin):
                 (name.replace("_", " ").capitalize(), value)
                 for name, value in evidence.items()
                 if value not in (None, "", [], {})
-            ],
+            ]
+            + received.lines,
             "earlier": earlier,
         }
