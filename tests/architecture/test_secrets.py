@@ -14,6 +14,8 @@ from apps.accounts.models import User
 from apps.core.api.throttling import windows
 from apps.core.fields import MASK, SealedTextField
 from apps.core.models import Event
+from apps.core.principals import system
+from apps.core.runtime_settings import change_settings
 from apps.monitors.models import Endpoint
 from apps.notifications.models import Channel, Webhook
 from tests.contract.rows import given, owed, own
@@ -29,6 +31,7 @@ CANARIES = {
     "channel": "canary-of-a-channel",
     "option": "canary-of-an-option",
     "webhook": SECRET,
+    "setting": "canary-of-a-setting",
 }
 
 
@@ -53,6 +56,8 @@ def rows(owner: User) -> dict[type, Any]:
     webhook: Webhook = made[Webhook]
     webhook.secret = CANARIES["webhook"]
     webhook.save()
+    address = f"https://93.184.216.34/{CANARIES['setting']}"
+    change_settings(values={"outside_heartbeat.url": address}, actor=system("test"))
     return made
 
 
@@ -69,6 +74,7 @@ def test_every_sealed_field_is_known_to_this_test() -> None:
         if isinstance(field, SealedTextField)
     }
     assert found == {
+        "core.StoredSetting.secret",
         "monitors.Endpoint.headers",
         "monitors.Endpoint.secrets",
         "monitors.PingKey.key",  # shown to whoever may ping with it: it is what they paste into jobs

@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 from pytest_django import Settings
 
+from apps.core import pulse, runtime_settings
 from apps.core import runner as runner_module
-from apps.core import runtime_settings
 from apps.core.care.doctor import examine
 from apps.core.events import Subject, emit, sequencer
 from apps.core.events.readers import dispatch_all, readers
 from apps.core.fields import MASK
 from apps.core.models import Condition, Event, Lease, OutsideHeartbeat, ReaderCursor, StoredSetting
 from apps.core.principals import system
+from apps.core.registries import Registry
 from apps.core.runner import Runner
 from apps.core.services import outside_heartbeat
 from apps.core.tasks import ping_outside
@@ -66,9 +68,10 @@ def wait_for(condition: Callable[[], Any]) -> None:
 
 
 def pass_time(seconds: float) -> None:
-    """Let the last try and the failures lie further back."""
+    """Let the setting, the last try and the failures lie further back."""
     found = row()
     by = timedelta(seconds=seconds)
+    StoredSetting.objects.update(updated_at=F("updated_at") - by)
     OutsideHeartbeat.objects.update(
         tried_at=found.tried_at and found.tried_at - by, failing_since=found.failing_since and found.failing_since - by
     )
@@ -152,6 +155,28 @@ def test_ping_goes_out_once_an_interval_while_all_is_well(outside: RecordingRece
     pass_time(100)
     ping_outside()
     assert len(outside.requests) == 2 and outside_heartbeat.health().status == "off"
+
+
+def test_address_that_is_new_is_pinged_at_once(outside: RecordingReceiver) -> None:
+    ping_and_wait(outside)
+    put(f"{outside.url}/ping/other")
+    ping_and_wait(outside)
+    ping_outside()
+    assert [one.target for one in outside.requests] == ["/ping/t0ken", "/ping/other"]
+
+
+def test_pulse_of_a_worker_sends_the_pings(outside: RecordingReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    only: Registry[pulse.Sweep] = Registry("sweep")
+    only.register("core.outside_heartbeat", pulse.sweeps["core.outside_heartbeat"])
+    monkeypatch.setattr(pulse, "sweeps", only)
+    one = pulse.Pulse()
+    one.start()
+    try:
+        outside.wait_for(1)
+        wait_for(lambda: row().sent_at)
+    finally:
+        one.stop()
+        one.join(10)
 
 
 def overdue_sweep() -> Callable[[], object]:

@@ -1,8 +1,8 @@
 """Who watches the watchkeeper: a service outside is pinged only while alerting works here.
 
 When the process that sends messages dies, hangs or can't write, nobody here can tell it. So it pings a service
-elsewhere, which tells people when the pings stay out. Before each ping every vital sign is asked; where one is not well none is
-sent, and nothing else either: silence is the message.
+elsewhere, which tells people when the pings stay out. Before each ping every vital sign is asked; where one is not well
+none is sent, and nothing else either: silence is the message.
 """
 
 import logging
@@ -18,7 +18,7 @@ from apps.core import runtime_settings
 from apps.core.conditions import begin_condition, end_condition
 from apps.core.events.readers import readers
 from apps.core.events.sequencer import last_seq
-from apps.core.models import Event, OutsideHeartbeat, ReaderCursor
+from apps.core.models import Event, OutsideHeartbeat, ReaderCursor, StoredSetting
 from apps.core.net import NetError, Purpose, check_url, request
 from apps.core.registries import Health, health_parts, vital_signs, watches
 
@@ -96,7 +96,7 @@ def claim_ping(now: datetime) -> bool:
         return False
     if row is None:
         row, _ = OutsideHeartbeat.objects.get_or_create(id=1)
-    if row.tried_at is not None and now - row.tried_at < _wait(row):
+    if row.tried_at is not None and now - row.tried_at < _wait(row) and not _is_new(row.tried_at):
         return False
     reason = what_is_wrong(now)
     if reason:
@@ -104,6 +104,11 @@ def claim_ping(now: datetime) -> bool:
         return False
     # Writes in any case: a database that takes no row must not look well.
     return bool(OutsideHeartbeat.objects.filter(id=1, tried_at=row.tried_at).update(tried_at=now))
+
+
+def _is_new(tried_at: datetime) -> bool:
+    """Return whether the address was set after the last try: people want to see at once that it works."""
+    return StoredSetting.objects.filter(name="outside_heartbeat.url", updated_at__gt=tried_at).exists()
 
 
 def _wait(row: OutsideHeartbeat) -> timedelta:
