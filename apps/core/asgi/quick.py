@@ -42,8 +42,9 @@ class QuickProtocol(HttpToolsProtocol):
             super().on_headers_complete()
 
     def _is_taken(self) -> bool:
-        edge: Edge = self.app
-        target = self.url
+        edge, target = self.app, self.url
+        if not isinstance(edge, Edge):  # wrapped by a server that decides itself who the client is
+            return False
         application = next((app for prefix, app in edge.quick if target.startswith(prefix)), None)
         if application is None or (self.cycle is not None and not self.cycle.response_complete):
             return False
