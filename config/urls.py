@@ -7,9 +7,10 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitView
 
 import config.celery  # noqa: F401  the app that `shared_task`s belong to
+from apps.core.api.description import DescriptionView
 from apps.core.api.exceptions import not_found_view
 
 
@@ -34,7 +35,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("favicon.ico", RedirectView.as_view(url="/static/console/icon.svg"), name="favicon"),
     *_root_patterns(),
     path("api/v1/", include(_api_patterns())),
-    re_path(r"^api/v1/schema/?$", SpectacularAPIView.as_view(), name="schema"),
+    re_path(r"^api/v1/schema/?$", DescriptionView.as_view(), name="schema"),
     re_path(r"^(?:api/v1/)?docs/?$", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     re_path(r"^redoc/?$", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     re_path(r"^api/.*$", not_found_view),

@@ -32,6 +32,7 @@ class Installation:
     """Empty: a private Redis is started."""
     smtp: tuple[str, int] | None = None
     """Where mail for heartbeats is taken; None for nowhere."""
+    restart_pause_most_s: int = 30
 
     @property
     def reachable_host(self) -> str:
@@ -60,6 +61,7 @@ def read() -> Installation:
         database=_sqlite_file(env.text("DATABASE_URL"), data_dir),
         redis_url=env.text("REDIS_URL"),
         smtp=(env.text("SMTP_ADDRESS", "127.0.0.1"), smtp_port) if smtp_port else None,
+        restart_pause_most_s=env.integer("RESTART_PAUSE_MAX", 30, least=1, most=3600),
     )
 
 

@@ -15,7 +15,7 @@ from config.supervisor.output import RotatingLog, Stream
 from config.supervisor.refusal import StartRefused
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
-PROVEN_AFTER_S = 60.0
+PROVEN_AFTER_S = 10.0
 """A child that lived this long starts its back-off anew."""
 KILL_AFTER_S, KILL_LAST_AFTER_S = 8.0, 9.0
 """Seconds from the request to stop to the KILL of what still lives; in all it may take 10."""
@@ -73,7 +73,15 @@ class Child:
 class Supervisor:
     """The children, one selector, and the signals. Not thread-safe: one thread drives it with `pump`."""
 
-    def __init__(self, *, run_dir: Path, log_dir: Path, terminal: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        *,
+        run_dir: Path,
+        log_dir: Path,
+        terminal: Callable[[str], None],
+        longest_pause_s: float = LONGEST_PAUSE_S,
+    ) -> None:
+        self._longest_pause_s = longest_pause_s
         self._run_dir, self._log_dir, self._terminal = run_dir, log_dir, terminal
         self._children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
@@ -187,7 +195,7 @@ class Supervisor:
     def _plan_restart(self, child: Child, what: str) -> None:
         self._terminal(f"{what}; starting it again in {child.pause_s:g} s.")
         child.start_due = time.monotonic() + child.pause_s
-        child.pause_s = min(child.pause_s * 2, LONGEST_PAUSE_S)
+        child.pause_s = min(child.pause_s * 2, self._longest_pause_s)
 
     def wait_until(self, reached: Callable[[], bool], *, timeout_s: float, otherwise: Callable[[], str]) -> None:
         """Drive the children until `reached()`.

@@ -49,7 +49,9 @@ def main(arguments: Sequence[str]) -> int:
     known = release.of_folder(here.data_dir)
     release.refuse_newer(here.data_dir, folder=known, checkout=_release(here))
     installation.check_keys(here)
-    supervisor = Supervisor(run_dir=run_dir, log_dir=here.data_dir / "logs", terminal=say)
+    supervisor = Supervisor(
+        run_dir=run_dir, log_dir=here.data_dir / "logs", terminal=say, longest_pause_s=here.restart_pause_most_s
+    )
     try:
         _start(supervisor, here, known)
         supervisor.run()
