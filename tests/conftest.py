@@ -1,14 +1,28 @@
 """Fixtures of all tests."""
 
 import time
+from collections.abc import Iterator
 
 import pytest
+from django.test import TransactionTestCase
+from pytest_django import DjangoDbBlocker
 
 from apps.accounts import addresses
 from apps.alerts.services import verdicts
 from apps.core import runtime_settings, storage
 from apps.core.api.throttling import WINDOW_S, windows
 from apps.monitors.services import dependencies, maintenance
+from tests.support.database import empty_tables, end_other_connections
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Make the database; empty it cheaply behind the tests that commit, and let go of it at the end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: empty_tables())
+        yield
+    with django_db_blocker.unblock():
+        end_other_connections()
 
 
 @pytest.fixture(autouse=True)
