@@ -89,7 +89,7 @@ def send_to_inboxes(*, fact: Event) -> int:
         for user in User.objects.filter(disabled=False).prefetch_related("roles").order_by("id")
         if grants(user.permission_codes(), fact.audience["permission"])
     ]
-    return len(put_into_inboxes([(fact, users)]))
+    return put_into_inboxes([(fact, users)])
 
 
 def channels_told_of(*, subject_kind: str, subject_id: str, among: Collection[UUID] | None = None) -> list[UUID]:

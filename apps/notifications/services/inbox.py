@@ -10,69 +10,61 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.core.errors import NotFound
 from apps.core.events import Emission, Subject, emit_many, publish_live
+from apps.core.ids import new_id
 from apps.core.models import Event
 from apps.core.principals import Principal, system
+from apps.core.rows import insert_rows
 from apps.notifications.models import Notification
 from apps.notifications.texts import text_of
 
+_COLUMNS = (
+    "id", "user_id", "event_uid", "event_name", "level", "title", "message", "subject_kind", "subject_id",
+    "subject_name", "url", "created_at",
+)  # fmt: skip
 
-def put_into_inboxes(told: Sequence[tuple[Event, Iterable[User]]]) -> list[Notification]:
+
+def put_into_inboxes(told: Sequence[tuple[Event, Iterable[User]]]) -> int:
     """Tell users of facts, each of each once. Call it in the reader's transaction.
+
+    Returns:
+        How many messages were written.
 
     Emits:
         notification, per user and seen by that user alone.
     """
     if not told:
-        return []
+        return 0
     facts = [fact.uid for fact, _ in told]
     known = set(Notification.objects.filter(event_uid__in=facts).values_list("user_id", "event_uid"))
-    rows: list[Notification] = []
+    now, actor = timezone.now(), system("notifications")
+    rows: list[tuple[Any, ...]] = []
+    emissions: list[Emission] = []
     for fact, users in told:
         text = text_of(fact)
-        rows += [
-            Notification(
-                user=user,
-                event_uid=fact.uid,
-                event_name=fact.name,
-                level=text.level[:16],
-                title=text.title,
-                message=text.message,
-                subject_kind=fact.subject_kind,
-                subject_id=fact.subject_id,
-                subject_name=fact.subject_name,
-                url=text.path[:300],
+        level, path = text.level[:16], text.path[:300]
+        about = (fact.subject_kind, fact.subject_id, fact.subject_name)
+        for user in users:
+            if (user.id, fact.uid) in known:
+                continue
+            number = new_id()
+            rows.append((number, user.id, fact.uid, fact.name, level, text.title, text.message, *about, path, now))
+            data = {
+                "notification_id": str(number),
+                "title": text.title,
+                "message": text.message,
+                "level": level,
+                "event": fact.name,
+                "subject_kind": fact.subject_kind,
+                "subject_id": fact.subject_id,
+                "url": path,
+            }
+            subject = Subject("notification", data["notification_id"], text.title)
+            emissions.append(
+                Emission("notification", subject=subject, actor=actor, data=data, level=level, owner_id=user.id)
             )
-            for user in users
-            if (user.id, fact.uid) not in known
-        ]
-    Notification.objects.bulk_create(rows)
-    actor = system("notifications")
-    emit_many(
-        Emission(
-            "notification",
-            subject=Subject("notification", str(row.id), row.title),
-            actor=actor,
-            data=payload_of(row),
-            level=row.level,
-            owner_id=row.user_id,
-        )
-        for row in rows
-    )
-    return rows
-
-
-def payload_of(row: Notification) -> dict[str, Any]:
-    """Return the payload of the fact `notification`."""
-    return {
-        "notification_id": str(row.id),
-        "title": row.title,
-        "message": row.message,
-        "level": row.level,
-        "event": row.event_name,
-        "subject_kind": row.subject_kind,
-        "subject_id": row.subject_id,
-        "url": row.url,
-    }
+    insert_rows(Notification, _COLUMNS, rows)
+    emit_many(emissions)
+    return len(rows)
 
 
 def mark_read(*, actor: Principal, notification_id: UUID) -> Notification:
