@@ -39,15 +39,17 @@ def live_session(session_id: str | UUID) -> Session:
         identifier = session_id if isinstance(session_id, UUID) else UUID(session_id)
     except ValueError:
         raise Unauthenticated("This is not a session.", code="session_ended") from None
-    session = (
+    found = list(
+        # No order: every request comes by here, and one row needs none.
         Session.objects.live()
         .select_related("user", "user__totp_device")
         .prefetch_related("user__roles")
         .filter(id=identifier)
-        .first()
+        .order_by()
     )
-    if session is None:
+    if not found:
         raise Unauthenticated("This session has ended; log in again.", code="session_ended")
+    session = found[0]
     now = timezone.now()
     if now - session.last_seen_at > TOUCH_EVERY:
         Session.objects.filter(id=session.id).update(last_seen_at=now)
