@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,6 @@ from django.db import connection, models
 
 #: Values a statement; SQLite takes no more than 32,766.
 _VALUES_MOST = 10_000
-_ADAPTED = frozenset({UUID, datetime})
 
 
 def insert_rows(model: type[models.Model], columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
@@ -25,17 +24,16 @@ def insert_rows(model: type[models.Model], columns: tuple[str, ...], rows: Seque
             _copy(model._meta.db_table, columns, rows)
         return
     step = max(1, _VALUES_MOST // len(columns))
-    # Rows share their times and much of what they name.
-    adapted = lru_cache(4096)(_adapted)
+    time_of = cache(connection.ops.adapt_datetimefield_value)  # rows share their times
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
-        values = [adapted(value) if value.__class__ in _ADAPTED else value for row in part for value in row]
+        values = [
+            value.hex if value.__class__ is UUID else time_of(value) if value.__class__ is datetime else value
+            for row in part
+            for value in row
+        ]
         with connection.cursor() as cursor:
             cursor.execute(_insert(model._meta.db_table, columns, len(part)), values)
-
-
-def _adapted(value: UUID | datetime) -> str:
-    return value.hex if isinstance(value, UUID) else str(connection.ops.adapt_datetimefield_value(value))
 
 
 @lru_cache(64)

@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-ON_POSTGRES = ("pings", "lists", "heartbeats")
+ON_POSTGRES = ("pings", "lists", "heartbeats", "routing")
 PATIENCE_S = 1800
 
 

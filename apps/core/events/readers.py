@@ -23,7 +23,7 @@ BATCH = 500
 BUDGET_S = 0.05  # a write transaction on SQLite keeps everybody else waiting
 GIVE_UP_AFTER = 3
 
-LEAST_CHUNK, CHUNK = 50, 100  # facts that a reader of many gets at once; fewer cost more than they spare
+LEAST_CHUNK, CHUNK = 50, 250  # facts that a reader of many gets at once; fewer cost more than they spare
 
 Handler = Callable[[Event], None]
 ManyHandler = Callable[[Sequence[Event]], None]

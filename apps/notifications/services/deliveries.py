@@ -1,7 +1,9 @@
 """The ledger: queue a delivery, settle it, send it again."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +16,7 @@ from apps.core.errors import Conflict
 from apps.core.events import Subject, emit
 from apps.core.ids import new_id
 from apps.core.principals import Principal
+from apps.core.rows import insert_rows
 from apps.notifications.models import Channel, Delivery, Webhook
 from apps.notifications.routing.facts import FactLike, lane_of
 from apps.notifications.states import DELIVERY
@@ -64,6 +67,19 @@ def new_delivery(
         delivery.held, delivery.waits_for, delivery.next_attempt_at = True, held[0], held[1]
         delivery.reason = held[2][:300]
     return delivery
+
+
+_COLUMNS = tuple(str(field.column) for field in Delivery._meta.concrete_fields if field.column != "id")
+_values = attrgetter(*(field.attname for field in Delivery._meta.concrete_fields if field.column != "id"))
+
+
+def insert_deliveries(deliveries: Sequence[Delivery]) -> None:
+    """Save new deliveries in their order. Their ids stay unknown: a delivery that another names is saved otherwise."""
+    insert_rows(
+        Delivery,
+        _COLUMNS,
+        [[json.dumps(value) if isinstance(value, dict) else value for value in _values(row)] for row in deliveries],
+    )
 
 
 #: What a repeat of a delivery takes over from it.

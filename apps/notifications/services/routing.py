@@ -24,6 +24,7 @@ from apps.notifications.routing.explain import held_back
 from apps.notifications.routing.facts import lane_of
 from apps.notifications.routing.past import OPENING
 from apps.notifications.services.deliveries import (
+    insert_deliveries,
     new_delivery,
     ring_after_commit,
     suppress,
@@ -35,7 +36,7 @@ from apps.notifications.texts import payload_for_people, payload_of, thing_of
 
 ENDING = ("alert.acknowledged", "alert.silenced", "alert.resolved")
 #: Facts of one batch, and channels times facts at most: what is looked up in the ledger at once.
-MOST_FACTS, MOST_LANES = 100, 5000
+MOST_FACTS, MOST_LANES = 250, 5000
 
 
 def route(fact: Event) -> None:
@@ -91,11 +92,15 @@ class _Batch:
         for reason, lanes in self.dropped.items():
             held = Delivery.objects.filter(lane__in=lanes, held=True, waits_for=Delivery.Wait.QUIET)
             suppress(held, reason)
-        Escalation.objects.bulk_create(self.escalations, ignore_conflicts=True)
-        Delivery.objects.bulk_create(self.deliveries)
-        for delivery, original in self.stand_ins:
-            delivery.in_place_of = original
-        Delivery.objects.bulk_create([delivery for delivery, _ in self.stand_ins])
+        if self.escalations:
+            Escalation.objects.bulk_create(self.escalations, ignore_conflicts=True)
+        if self.stand_ins:
+            Delivery.objects.bulk_create(self.deliveries)
+            for delivery, original in self.stand_ins:
+                delivery.in_place_of = original
+            insert_deliveries([delivery for delivery, _ in self.stand_ins])
+        else:
+            insert_deliveries(self.deliveries)
         if self.deliveries or self.stand_ins:
             ring_after_commit()
 
