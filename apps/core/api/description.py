@@ -1,5 +1,6 @@
 """The OpenAPI description as it is served."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -16,8 +17,8 @@ def _schema() -> Any:
 
 
 @cache
-def _rendered(renderer: type[BaseRenderer]) -> bytes:
-    return bytes(renderer().render(_schema(), renderer_context={}))
+def _rendered(renderer: Callable[[], BaseRenderer]) -> str | bytes:
+    return renderer().render(_schema(), renderer_context={})
 
 
 class DescriptionView(SpectacularAPIView):
@@ -26,7 +27,7 @@ class DescriptionView(SpectacularAPIView):
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         """Return it in the form that was asked for."""
-        renderer: Any = request.accepted_renderer  # type: ignore[attr-defined]
+        renderer: Any = request.accepted_renderer
         charset = f"; charset={renderer.charset}" if renderer.charset else ""
         answer = HttpResponse(_rendered(type(renderer)), content_type=f"{renderer.media_type}{charset}")
         answer["Content-Disposition"] = f'inline; filename="Watchkeeper.{renderer.format}"'
