@@ -45,7 +45,10 @@ def test_source_is_added_and_its_address_shown_once_with_the_text_to_paste() -> 
     back = operator.get(f"/admin/alerts/alertsource/of/{alert.subject_id}/")
     assert back.url == reverse("admin:alerts_alertsource_detail", args=[source.pk])
     assert operator.get("/admin/alerts/alertsource/of/nothing/").status_code == 404
-    assert "1 opened, 0 resolved in 1 posts" in page(operator.get(reverse(LIST)))
+    listed = page(operator.get(reverse(LIST)))
+    assert "1 opened, 0 resolved in 1 posts" in listed
+    assert 'data-state="failing"' in listed
+    assert "Put the token in place of <code>&lt;token&gt;</code>" in detail
 
 
 def test_mapping_is_filled_in_field_by_field_and_read_back() -> None:

@@ -28,7 +28,7 @@ def received_of(evidence: dict[str, Any]) -> Received:
     if not address.startswith(("http://", "https://")):
         return Received(lines, _NOTHING)
     link = format_html(
-        ' <a class="wk-link wk-small" href="{}" rel="noopener noreferrer" target="_blank">open in {}</a>',
+        ' · <a class="wk-link wk-small" href="{}" rel="noopener noreferrer" target="_blank">open in {}</a>',
         address,
         system,
     )

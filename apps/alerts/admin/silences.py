@@ -1,8 +1,10 @@
 """Silences in the console, and what an alert's page says of why people were told."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django import forms
@@ -34,6 +36,7 @@ SOURCES = [
     ("external", "Other systems"),
 ]
 NAMED = 5
+NAMES_MOST = 2_000
 
 
 def tomorrow_at_nine(zone: ZoneInfo, *, now: datetime | None = None) -> datetime:
@@ -110,6 +113,21 @@ class SilenceForm(ConsoleForm):
         return data
 
 
+def spoken_about(rows: Iterable[Silence]) -> dict[UUID, str]:
+    """Return what each silences, in words; things given by their id by the name that an alert of them had last."""
+    rows = list(rows)
+    wanted = {one for row in rows for one in row.entities}
+    found = Alert.objects.filter(subject_id__in=wanted).order_by("id").values_list("subject_id", "subject_name")
+    names = dict(found[:NAMES_MOST]) if wanted else {}
+    said = {}
+    for row in rows:
+        about = row.about
+        for one in row.entities:
+            about = about.replace(one, names.get(one, one))
+        said[row.id] = about
+    return said
+
+
 class StateFilter(admin.SimpleListFilter):
     """Silences by state; those in force and to come where nothing is chosen."""
 
@@ -173,7 +191,7 @@ class SilenceAdmin(ConsoleAdmin):
 
     def title_of(self, row: Silence) -> str:
         """Return what is silenced."""
-        return "Silence of every alert" if row.is_for_all else f"Silence: {row.about}"[:120]
+        return "Silence of every alert" if row.is_for_all else f"Silence: {spoken_about([row])[row.id]}"[:120]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Offer no change: a silence is ended, and another one made."""
@@ -186,15 +204,16 @@ class SilenceAdmin(ConsoleAdmin):
         return "crit" if row.is_for_all else ""
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Find what each mutes, in one query."""
-        muted = muted_by_silences(rows)
+        """Find what each mutes, and the names of what each is about, in two queries."""
+        muted, said = muted_by_silences(rows), spoken_about(rows)
         for row in rows:
+            row.said = said[row.id]
             row.muted_now = muted.get(row.id, [])
 
     @column("Silenced", css="wide")
-    def what(self, row: Silence) -> SafeString:
+    def what(self, row: Any) -> SafeString:
         """Show the filters and the reason."""
-        about = "EVERY ALERT" if row.is_for_all else row.about
+        about = "EVERY ALERT" if row.is_for_all else row.said
         return format_html("{}<span class='sub'>{}</span>", about[:1].upper() + about[1:], row.reason)
 
     @column("State", css="tight")
@@ -249,7 +268,7 @@ class SilenceAdmin(ConsoleAdmin):
             ((reverse("admin:alerts_alert_detail", args=[one.pk]), one.subject_name) for one in alerts[:50]),
         )
         return [
-            ("Silenced", "EVERY ALERT: nobody is told of anything" if row.is_for_all else row.about),
+            ("Silenced", "EVERY ALERT: nobody is told of anything" if row.is_for_all else spoken_about([row])[row.id]),
             ("Why", row.reason or "not said"),
             ("From", exact(row.starts_at)),
             ("Until", exact(row.ends_at)),

@@ -71,7 +71,7 @@ class AlertSourceForm(ConsoleForm):
                 max_length=200,
                 label=name.replace("_", " ").capitalize(),
                 help_text=meaning,
-                widget=forms.TextInput(attrs={"placeholder": path, "class": "wk-mono"}),
+                widget=forms.TextInput(attrs={"placeholder": path, "class": "wk-short wk-mono"}),
             )
         self.fields[f"map_{OVER_FIELD}"] = WordsField(
             required=False,
@@ -159,7 +159,7 @@ class AlertSourceAdmin(ConsoleAdmin):
         "its own, and you get the text to paste over there.",
     )
     form_class = AlertSourceForm
-    list_display = ("source", "state", "received", "figures", "level")
+    list_display = ("source", "standing", "received", "figures", "level")
     list_filter = ("kind", "enabled")
     search_fields = ("name",)
     search_help_text = "Name"
@@ -189,7 +189,7 @@ class AlertSourceAdmin(ConsoleAdmin):
         return format_html("{}<span class='sub'>{}</span>", row.name, row.get_kind_display())
 
     @column("State", css="tight")
-    def state(self, row: AlertSource) -> SafeString:
+    def standing(self, row: AlertSource) -> SafeString:
         """Show whether its posts are taken."""
         return state_badge(row)
 

@@ -87,6 +87,8 @@ def changes_before(alert: Alert, *, parents: Collection[Thing], now: datetime) -
         def add(near: str, rows: Iterable[_Change]) -> None:
             for row in list(rows)[-200:]:
                 own = row.alert_thing == (alert.subject_kind, alert.subject_id) and near == "subject"
+                if near == "tag" and row.alert_thing[0] == alert.subject_kind == "external":
+                    continue  # another system's alerts of one storm share its tags, and say nothing of each other
                 if row.at >= since and not (own and row.name == "alert.opened"):
                     found.setdefault(row.id, (near, row))
 

@@ -121,6 +121,7 @@ def try_source(*, source_id: UUID | str, actor: Principal) -> dict[str, Any]:
     }
     opened = take_batch(source, Batch([Incoming(**said, message="A test alert; it ends at once.", is_firing=True)]))
     row = source.received.get(subject_id=subject_id_of(source, said["fingerprint"]))
+    assert row.alert_id is not None
     alert = Alert.objects.get(id=row.alert_id)
     told, reason = alert.is_told, alert.muted_reason
     ended = take_batch(source, Batch([Incoming(**said, message="The test is over.", is_firing=False)]))

@@ -32,7 +32,7 @@ from apps.fleet.selectors.addresses import servers_of_hosts
 #: What such alerts have as their source, and their things as their kind.
 EXTERNAL = "external"
 #: Alerts of one transaction at first, at least and at most: what opens takes far longer than what is known already.
-PORTION, PORTION_LEAST, PORTION_MOST = 20, 5, 200
+PORTION, PORTION_LEAST, PORTION_MOST = 20, 10, 200
 #: How long a transaction may last: on SQLite it keeps everybody else waiting.
 BUDGET_S = 0.04
 ERRORS_MOST = 100
@@ -217,14 +217,12 @@ class _Taking:
         return bool(one.said_at and row.said_at and one.said_at < row.said_at)
 
     def _over(self) -> str:
-        row, one = self.row, self.one
+        row = self.row
         if row.state == State.FIRING and self._is_stale():
             return IGNORED  # the end of an earlier outage, late
         word = IGNORED
         if row.state == State.FIRING:
             note = f"{self.source.name} says that it is over."
-            if one.message and one.message != row.name:
-                note = f"{note} {one.message}"[:500]
             alert = clear_alert(source=EXTERNAL, kind="", subject_id=row.subject_id, actor=self.actor, note=note)
             if alert is not None:
                 self.still_open.discard(alert.id)
@@ -313,7 +311,7 @@ class _Places:
         """Look up the names that are new."""
         hosts = {host for one in alerts for host in one.hosts} - self._of_host.keys()
         servers = servers_of_hosts(hosts)
-        ids = {found.id for found in servers.values()}
+        ids = {UUID(found.id) for found in servers.values()}
         tags: dict[str, list[str]] = {}
         if ids:
             for server_id, name in Tag.objects.filter(servers__in=ids).order_by("name").values_list("servers", "name"):
@@ -349,6 +347,7 @@ def end_silent(*, now: datetime | None = None, limit: int = 500) -> int:
     due = Q(ends_at__lte=moment)
     limits = AlertSource.objects.filter(resolve_after_s__isnull=False).values_list("pk", "resolve_after_s")
     for pk, seconds in limits:
+        assert seconds is not None
         due |= Q(source=pk, last_seen_at__lte=moment - timedelta(seconds=seconds))
     ids = list(
         ReceivedAlert.objects.filter(due, state=State.FIRING).order_by("id").values_list("id", flat=True)[:limit]

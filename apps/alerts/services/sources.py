@@ -44,7 +44,7 @@ def create_source(*, actor: Principal, values: Mapping[str, Any]) -> tuple[Alert
 
     Source: POST /api/v1/alerts/sources.
     """
-    kind = values.get("kind")
+    kind = str(values.get("kind") or "")
     if kind not in kinds:
         raise Invalid({"kind": f"give one of {', '.join(AlertSource.Kind.values)}"})
     source = AlertSource(kind=kind)

@@ -94,7 +94,8 @@ def _seen(alert: Alert) -> list[dict[str, Any]]:
     if evidence.get("received_from"):
         began = parse_datetime(str(evidence.get("started_at") or ""))
         since = f" It began {exact(began)} by its own clock." if began else ""
-        text = f"{evidence['received_from']} ({evidence.get('system')}) posted it: {alert.message}{since}"
+        said = alert.message if alert.message.endswith((".", "!", "?")) else f"{alert.message}."
+        text = f"{evidence['received_from']} ({evidence.get('system')}) posted it: {said}{since}"
         return [_step("seen", "info", alert.opened_at, text, labels=evidence.get("labels", {}))]
     if alert.source == "heartbeat":
         due = parse_datetime(str(evidence.get("due_at") or ""))

@@ -77,8 +77,11 @@ class NewSourceSerializer(SourceSerializer):
 
     token = serializers.SerializerMethodField(help_text="Shown once; its hash alone is kept.")
 
-    class Meta(SourceSerializer.Meta):
+    class Meta:
+        model = AlertSource
         fields = (*SourceSerializer.Meta.fields, "token")
+        read_only_fields = SourceSerializer.Meta.read_only_fields
+        extra_kwargs = SourceSerializer.Meta.extra_kwargs
 
     def get_token(self, source: AlertSource) -> str:
         """Return the token that was made just now."""
@@ -117,5 +120,5 @@ class PostedSerializer(serializers.Serializer[Any]):
     updated = serializers.IntegerField()
     resolved = serializers.IntegerField()
     ignored = serializers.IntegerField(help_text="Known already, or older than what is known.")
-    errors = PostProblemSerializer(many=True)
+    errors = PostProblemSerializer(many=True)  # type: ignore[assignment]  # a field, taken out of the class by its meta
     warnings = serializers.ListField(child=serializers.CharField())
