@@ -28,7 +28,8 @@ class DescriptionView(SpectacularAPIView):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         """Return it in the form that was asked for."""
         renderer: Any = request.accepted_renderer
+        kind: Any = type(renderer)
         charset = f"; charset={renderer.charset}" if renderer.charset else ""
-        answer = HttpResponse(_rendered(type(renderer)), content_type=f"{renderer.media_type}{charset}")
+        answer = HttpResponse(_rendered(kind), content_type=f"{renderer.media_type}{charset}")
         answer["Content-Disposition"] = f'inline; filename="Watchkeeper.{renderer.format}"'
         return answer
