@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.alerts.models import Silence
 from apps.monitors.models import CheckResult, Endpoint
+from tests.factories.alerts import make_alert
 from tests.factories.monitors import make_endpoint
 from tests.factories.notifications import make_channel
 from tests.support.console import console_as
@@ -88,3 +89,14 @@ def test_window_offers_the_fields_of_its_kind_and_the_zone_of_the_reader() -> No
 def test_boxes_to_tick_are_one_group_with_a_name() -> None:
     page = page_of(console_as("operator"), "alerts_silence_add")
     assert page.count("<fieldset") == page.count("</fieldset>") == page.count("<legend>") == 2
+
+
+def test_silence_of_one_thing_is_called_by_its_name() -> None:
+    client = console_as("operator")
+    alert = make_alert("critical")
+    client.post(reverse("admin:alerts_alert_do", args=[alert.pk, "silence_1h"]))
+    silence = Silence.objects.get()
+    assert silence.entities == [alert.subject_id]
+    for page in (page_of(client, "alerts_silence_changelist"), page_of(client, "alerts_silence_detail", silence.pk)):
+        assert f"of {alert.subject_name}" in page
+        assert f"of {alert.subject_id}" not in page

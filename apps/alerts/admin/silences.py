@@ -19,6 +19,7 @@ from apps.alerts import services
 from apps.alerts.models import Alert, Silence
 from apps.alerts.services.silences import muted_by_silences
 from apps.alerts.services.why import why
+from apps.core import registries
 from apps.core.admin.access import may, require
 from apps.core.admin.base import ConsoleAdmin, Transition
 from apps.core.admin.columns import column
@@ -114,17 +115,19 @@ class SilenceForm(ConsoleForm):
 
 
 def spoken_about(rows: Iterable[Silence]) -> dict[UUID, str]:
-    """Return what each silences, in words; things given by their id by the name that an alert of them had last."""
+    """Return what each silences, in words; things given by their id by the name that their alerts bear."""
     rows = list(rows)
     wanted = {one for row in rows for one in row.entities}
-    found = Alert.objects.filter(subject_id__in=wanted).order_by("id").values_list("subject_id", "subject_name")
+    kinds = [kind for kind, _ in registries.subjects.items()]
+    about = Alert.objects.filter(subject_kind__in=kinds, subject_id__in=wanted)
+    found = about.order_by().values_list("subject_id", "subject_name").distinct()
     names = dict(found[:NAMES_MOST]) if wanted else {}
     said = {}
     for row in rows:
-        about = row.about
+        words = row.about
         for one in row.entities:
-            about = about.replace(one, names.get(one, one))
-        said[row.id] = about
+            words = words.replace(one, names.get(one, one))
+        said[row.id] = words
     return said
 
 
