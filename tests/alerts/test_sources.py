@@ -12,6 +12,7 @@ from django.utils import timezone
 from apps.alerts import services
 from apps.alerts.models import Alert, AlertSource, ReceivedAlert
 from apps.alerts.services import receiving
+from apps.core.asgi.edge import _MASKED_PATH
 from apps.core.errors import NotFound
 from apps.core.models import Event
 from apps.core.principals import system
@@ -56,7 +57,10 @@ def test_source_is_made_changed_and_removed_and_its_token_shown_once() -> None:
     assert (alert.status, alert.note) == ("resolved", "Its source was removed.")
     assert not ReceivedAlert.objects.exists()
     names = Event.objects.filter(name__startswith="alert_source.").order_by("id").values_list("name", flat=True)
-    assert [name.partition(".")[2] for name in names] == ["created", "updated", "token_rotated", "deleted"]
+    assert list(names) == [
+        "alert_source.created", "alert_source.updated", "alert_source.token_rotated", "alert_source.deleted",
+    ]  # fmt: skip
+    assert _MASKED_PATH.sub(r"\1***", f"/alerts/in/{token}") == "/alerts/in/***"
 
 
 @pytest.mark.django_db
