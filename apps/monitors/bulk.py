@@ -1,4 +1,4 @@
-"""Many rows in one statement, on both databases, for paths where the ORM's cost per row is the bottleneck.
+"""Many rows read or changed in one statement, where the ORM's cost per row is the bottleneck; for new ones `core.rows`.
 
 PostgreSQL gets all rows as one JSON text, which the driver need not convert value by value. SQLite gets
 all rows as parameters of one statement and gives them as one JSON text: its driver lets other threads run at every row,
@@ -16,17 +16,6 @@ from uuid import UUID
 from django.db import connection, models
 
 Row = Sequence[Any]
-
-
-def insert_rows(model: type[models.Model], columns: tuple[str, ...], rows: Sequence[Row]) -> None:
-    """Insert `rows`, each with one value per column name."""
-    if not rows:
-        return
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(_insert_recordset(model, columns), [_as_json(columns, rows)])
-        else:
-            cursor.execute(_insert_values(model, columns, len(rows)), _flat(rows))
 
 
 def update_rows(
@@ -124,23 +113,12 @@ def _field(model: type[models.Model], column: str) -> Any:
 
 
 @lru_cache(64)
-def _insert_recordset(model: type[models.Model], columns: tuple[str, ...]) -> str:
-    names = ", ".join(columns)
-    return f"INSERT INTO {model._meta.db_table} ({names}) SELECT {names} FROM {_record(model, columns)}"
-
-
-@lru_cache(64)
 def _update_recordset(model: type[models.Model], columns: tuple[str, ...], keys: tuple[str, ...]) -> str:
     return (
         f"UPDATE {model._meta.db_table} AS t SET {', '.join(f'{name} = v.{name}' for name in columns)} "
         f"FROM {_record(model, (*columns, *keys))} "
         f"WHERE {' AND '.join(f't.{name} = v.{name}' for name in keys)}"
     )
-
-
-@lru_cache(1024)
-def _insert_values(model: type[models.Model], columns: tuple[str, ...], count: int) -> str:
-    return f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) VALUES {_marks(len(columns), count)}"
 
 
 @lru_cache(2048)

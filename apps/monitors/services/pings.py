@@ -21,9 +21,10 @@ from django.db import connection, transaction
 from apps.core import disk, runtime_settings
 from apps.core.api.throttling import windows
 from apps.core.bell import live_is_followed
-from apps.core.events import Subject, emit, publish_live
+from apps.core.events import Emission, Subject, emit_many, publish_live
 from apps.core.models import Tag
 from apps.core.principals import system
+from apps.core.rows import insert_rows
 from apps.monitors import bulk
 from apps.monitors.models.heartbeats import Heartbeat, HeartbeatDay, HeartbeatState, Ping, Run, of_ms, to_ms
 from apps.monitors.schedules import Schedule
@@ -164,7 +165,7 @@ def accept_pings(batch: Sequence[PingRequest]) -> list[Answer]:
                 last[beat.num] = (beat, ping, at)
         touched = list(by_key.values())
         if touched:
-            bulk.insert_rows(Ping, _PING_COLUMNS, logged)
+            insert_rows(Ping, _PING_COLUMNS, logged)
             excuse_missed(missed, at=datetime.now(UTC))
             write_beats(touched)
             _set_aside(faults.values())
@@ -366,7 +367,7 @@ def _write_runs(beats: Sequence[Beat]) -> None:
                 fresh.append([*_run_key(run), run.rid, *_run_end(run)[:5]])
                 run.fresh = False
         beat.closed = []
-    bulk.insert_rows(Run, _RUN_COLUMNS, fresh)
+    insert_rows(Run, _RUN_COLUMNS, fresh)
     bulk.update_rows(Run, _RUN_END, ("num", "at", "n"), ended)
     bulk.delete_rows(Run, ("num", "at", "n"), dropped)
 
@@ -402,14 +403,17 @@ def _emit_facts(beats: Sequence[Beat]) -> None:
     for heartbeat_id, tag in links:
         tags[heartbeat_id].append(tag)
     actor = system("monitors")
+    emit_many(
+        Emission(
+            fact.name,
+            subject=Subject("heartbeat", str(beat.id), beat.name),
+            actor=actor,
+            data={"heartbeat_id": str(beat.id), "name": beat.name, **fact.data},
+            level=fact.level,
+            tags=tags[beat.id],
+        )
+        for beat in beats
+        for fact in beat.facts
+    )
     for beat in beats:
-        for fact in beat.facts:
-            emit(
-                fact.name,
-                subject=Subject("heartbeat", str(beat.id), beat.name),
-                actor=actor,
-                data={"heartbeat_id": str(beat.id), "name": beat.name, **fact.data},
-                level=fact.level,
-                tags=tags[beat.id],
-            )
         beat.facts = []
