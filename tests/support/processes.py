@@ -250,7 +250,8 @@ class ScaleLayout:
     def _command(self, part: str) -> list[str]:
         if part.startswith("web"):
             return [
-                "uvicorn", "config.asgi:application", "--http", "config.asgi:Protocol", "--host", "127.0.0.1", "--port", str(self.ports[part]),
+                "uvicorn", "config.asgi:application", "--http", "config.asgi:Protocol",
+                "--host", "127.0.0.1", "--port", str(self.ports[part]),
                 "--no-access-log", "--no-proxy-headers", "--no-server-header", "--log-level", "warning",
                 "--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--lifespan", "on",
                 "--timeout-graceful-shutdown", "5",
