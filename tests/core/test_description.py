@@ -23,3 +23,9 @@ def test_description_is_the_same_for_everybody_and_in_both_forms(client: Client)
     assert told["openapi"] == "3.1.0"
     assert told["info"]["version"] == VERSION
     assert set(told["paths"]["/api/v1/endpoints"]) == {"get", "post"}
+
+
+@pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
+def test_unknown_path_is_told_in_the_shape_of_the_api(method: str) -> None:
+    answer = getattr(Client(enforce_csrf_checks=True), method)("/api/v1/endpoint")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
