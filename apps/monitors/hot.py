@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: More pings than this waiting for the disk, and new ones are told to come again.
 WAITING_MOST = 20_000
+#: Between two batches, where pings wait already; one that comes alone is never held up.
+GATHER_S = 0.0005
 
 _LIMIT = (b"ping-body-limit", str(PING_BODY_LIMIT).encode())
 _PLAIN = [
@@ -123,11 +125,15 @@ class PingApplication:
         loop = asyncio.get_running_loop()
         if self._writer is None:
             self._writer = ThreadPoolExecutor(1, thread_name_prefix="pings")
-        while self._waiting:
+        while True:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MOST))]
             answers = await loop.run_in_executor(self._writer, _store, [ping for ping, _ in batch])
             for (_, tell), answer in zip(batch, answers, strict=True):
                 tell(answer)
+            if not self._waiting:
+                return
+            # Those just answered send their next ones at once: waiting for them makes fewer, larger batches.
+            await asyncio.sleep(GATHER_S)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:

@@ -1,5 +1,6 @@
 """The backend's entry point, as Django looks for it."""
 
+from functools import lru_cache
 from typing import Any
 
 from django.db.backends.sqlite3 import base
@@ -7,6 +8,11 @@ from django.db.backends.sqlite3 import base
 from apps.core.sqlite3.turns import Turns
 
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "REPLAC"})
+
+
+@lru_cache(256)
+def _with_marks(query: str) -> str:
+    return str(base.FORMAT_QMARK_REGEX.sub("?", query).replace("%%", "%"))
 
 
 class TurnCursor(base.SQLiteCursorWrapper):
@@ -33,6 +39,10 @@ class TurnCursor(base.SQLiteCursorWrapper):
             return super().executemany(query, param_list)
         finally:
             self.owner.leave_turn()
+
+    def convert_query(self, query: str, *, param_names: Any = None) -> str:
+        """Return the statement with SQLite's marks for values; the same few are asked for again and again."""
+        return _with_marks(query) if param_names is None else str(super().convert_query(query, param_names=param_names))
 
     def _needs_turn(self, query: str) -> bool:
         return not self.owner.in_atomic_block and query.lstrip()[:6].upper() in _WRITES

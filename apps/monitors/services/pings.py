@@ -136,6 +136,7 @@ def accept_pings(batch: Sequence[PingRequest]) -> list[Answer]:
         last: dict[int, tuple[Beat, PingRequest, datetime]] = {}
         faults: dict[int, tuple[Beat, Exception]] = {}
         missed: list[tuple[Beat, int]] = []
+        per_minute = settings.PING_LOG_PER_MINUTE
         may_log = disk.telemetry_allowed()  # the state is kept when the disk is full; its log is not
         for index, ping in enumerate(batch):
             beat = by_key.get(keys[index])
@@ -152,7 +153,7 @@ def accept_pings(batch: Sequence[PingRequest]) -> list[Answer]:
             why = ""
             if beat.rules is not None and ping.kind == Ping.SUCCESS:
                 ping, why = _judged(beat.rules, ping)
-            is_logged = may_log and beat.takes_log(at, settings.PING_LOG_PER_MINUTE)
+            is_logged = may_log and beat.takes_log(at, per_minute)
             before = beat.day_missed
             try:
                 _apply(beat, ping, at, n, is_logged, why)
