@@ -29,3 +29,23 @@ class ServerQuerySet(models.QuerySet[Any]):
         if principal.bound_kind:
             return self.none()
         return self
+
+
+class SshConnectionQuerySet(models.QuerySet[Any]):
+    """SSH connections."""
+
+    def visible_to(self, principal: Principal) -> "SshConnectionQuerySet":
+        """Return those the caller may see: all or none, and none for a key bound to one thing."""
+        if principal.bound_kind or not principal.can("ssh_connections:view"):
+            return self.none()
+        return self
+
+
+class CommandRunQuerySet(models.QuerySet[Any]):
+    """Runs of commands."""
+
+    def visible_to(self, principal: Principal) -> "CommandRunQuerySet":
+        """Return those the caller may see: all or none, and none for a key bound to one thing."""
+        if principal.bound_kind or not principal.can("commands:view"):
+            return self.none()
+        return self

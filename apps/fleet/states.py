@@ -30,3 +30,30 @@ PRESENCE = Transitions(
         Presence.OFFLINE: {Presence.ONLINE},
     },
 )
+
+
+class HostKeyState(models.TextChoices):
+    """What is known of a machine's host key."""
+
+    PENDING = "pending", "Pending"  # never seen; the first test pins it
+    PINNED = "pinned", "Pinned"
+    CHANGED = "changed", "Changed"  # another one was offered and refused
+
+
+class Verdict(models.TextChoices):
+    """How the last test of a connection ended."""
+
+    UNTESTED = "untested", "Untested"
+    OK = "ok", "OK"
+    FAILED = "failed", "Failed"
+
+
+class RunStatus(models.TextChoices):
+    """Where a command stands."""
+
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"  # exit code 0
+    FAILED = "failed", "Failed"  # another exit code, a signal, or it never began
+    TIMED_OUT = "timed_out", "Timed out"
+    CANCELLED = "cancelled", "Cancelled"
+    LOST = "lost", "Lost"  # the process that followed it is gone; what became of it is not known
