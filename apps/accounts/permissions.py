@@ -67,6 +67,12 @@ PERMISSIONS: tuple[Permission, ...] = (
     ),
     *_codes("sessions", view=(ADMIN, "See everybody's sessions."), delete=(ADMIN, "End anybody's session.")),
     *_codes(
+        "secrets",
+        view=(ADMIN, "See secrets without their values, and who uses them."),
+        manage=(ADMIN, "Add, change, rotate and remove secrets."),
+        reveal=(ADMIN, "Have a secret's value shown."),
+    ),
+    *_codes(
         "servers",
         view=(VIEWER, "See servers, their metrics and history."),
         create=(OPERATOR, "Add servers."),

@@ -96,6 +96,7 @@ VAULT_KEYS_OLD = env.words("VAULT_KEYS_OLD")
 LOCAL_APPS = [
     "apps.core",
     "apps.accounts",
+    "apps.secrets",
     "apps.fleet",
     "apps.notifications",
     "apps.monitors",
