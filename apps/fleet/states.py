@@ -57,3 +57,35 @@ class RunStatus(models.TextChoices):
     TIMED_OUT = "timed_out", "Timed out"
     CANCELLED = "cancelled", "Cancelled"
     LOST = "lost", "Lost"  # the process that followed it is gone; what became of it is not known
+
+
+class LogLevel(models.IntegerChoices):
+    """How bad a log line is; numbers leave room between."""
+
+    DEBUG = 10, "debug"
+    INFO = 20, "info"
+    WARNING = 30, "warning"
+    ERROR = 40, "error"
+    CRITICAL = 50, "critical"
+
+
+class LogSource(models.IntegerChoices):
+    """Where a log line comes from."""
+
+    JOURNAL = 1, "journal"
+    FILE = 2, "file"
+    DOCKER = 3, "docker"
+
+
+RUN = Transitions(
+    "command",
+    {
+        RunStatus.RUNNING: {
+            RunStatus.SUCCEEDED,
+            RunStatus.FAILED,
+            RunStatus.TIMED_OUT,
+            RunStatus.CANCELLED,
+            RunStatus.LOST,
+        }
+    },
+)

@@ -31,6 +31,7 @@ SOURCES = [
     ("heartbeat", "Heartbeats"),
     ("certificate", "Certificates"),
     ("server", "Servers"),
+    ("log", "Log rules"),
     ("external", "Other systems"),
 ]
 NAMED = 5
