@@ -17,6 +17,7 @@ from apps.monitors.services.certificates import create_certificate
 from apps.monitors.services.dependencies import create_dependency
 from apps.notifications.models import Channel, Delivery, Notification, Rule, Webhook
 from apps.notifications.services.deliveries import new_delivery
+from apps.secrets.models import Secret
 from apps.statuspage.models import Component, Group, Notice, Page, Subscriber
 from tests.factories.accounts import make_api_key, make_session, make_user, principal
 from tests.factories.alert_posts import make_source
@@ -26,6 +27,7 @@ from tests.factories.heartbeats import make_badge, make_heartbeat, make_ping_key
 from tests.factories.maintenance import make_window
 from tests.factories.monitors import make_endpoint, record
 from tests.factories.notifications import make_channel, make_fact, make_rule, make_webhook
+from tests.factories.secrets import make_secret
 from tests.factories.statuspage import make_component, make_group, make_notice, make_page, make_subscriber
 
 
@@ -75,6 +77,7 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         Notification: notification,
         Delivery: _delivery(),
         User: make_user("viewer"),
+        Secret: make_secret(),
         Role: Role.objects.create(name="office", permissions=["dashboard:view"]),
         ApiKey: make_api_key(owner, role="viewer")[0],
         Session: make_session(owner),

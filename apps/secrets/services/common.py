@@ -171,6 +171,8 @@ def apply(secret: Secret, values: Mapping[str, Any]) -> None:
         end = _end(values["expires_at"], problems)
         if end != secret.expires_at:
             secret.told = Secret.Told.NOTHING
+            if end is not None and end <= timezone.now():
+                problems["expires_at"] = "lies in the past; give a later time, or null for no end"
         secret.expires_at = end
     if "grace_s" in values:
         secret.grace_s = _grace(values["grace_s"], problems)
@@ -194,8 +196,6 @@ def _end(given: Any, problems: dict[str, str]) -> datetime | None:
     if moment is None:
         problems["expires_at"] = "give a time such as 2030-01-31T10:00:00Z, or null"
         return None
-    if moment <= timezone.now():
-        problems["expires_at"] = "lies in the past; give a later time, or null for no end"
     return moment
 
 
