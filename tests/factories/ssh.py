@@ -1,0 +1,20 @@
+"""SSH connections for tests."""
+
+from itertools import count
+from typing import Any
+
+from apps.core.principals import Principal, system
+from apps.fleet.models import SshConnection
+from apps.fleet.services import create_connection
+
+_numbers = count(1)
+
+
+def make_connection(name: str = "", *, actor: Principal | None = None, **values: Any) -> SshConnection:
+    """Return an SSH connection; by password, where nothing else is said."""
+    given = {"hostname": "127.0.0.1", "username": "ops", "auth_method": "password", **values}
+    if given["auth_method"] != "agent" and "secret_id" not in given:
+        given.setdefault("credential", "correct horse")
+    return create_connection(
+        actor=actor or system("test"), values={"name": name or f"connection {next(_numbers)}", **given}
+    )  # fmt: skip
