@@ -191,7 +191,7 @@ def test_filters_narrow_and_pages_join_without_gap_or_repeat(web: Server) -> Non
     assert messages(client, agent_id="db", source="docker", source_name="nginx") == ["line 23", "line 21"]
     assert messages(client, source="journal") == []
     assert messages(client, **{"from": iso(at + 8)}) == ["line 24"]
-    assert messages(client, **{"to": iso(at + 1)}) == ["line 2", "line 1", "line 0"]
+    assert messages(client, to=iso(at + 1)) == ["line 2", "line 1", "line 0"]
     assert messages(client, limit=2, offset=1) == ["line 23", "line 22"]
     found: list[str] = []
     address: str | None = "/api/v1/logs?limit=7&q=line"

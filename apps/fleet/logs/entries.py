@@ -24,6 +24,8 @@ _OLDEST_MS = 946_684_800_000  # 2000-01-01; what is before is a clock that was n
 
 LEVELS = {level.label: int(level) for level in LogLevel}
 SOURCES = {source.label: int(source) for source in LogSource}
+LEVEL_WORDS = tuple(LEVELS)
+SOURCE_WORDS = tuple(SOURCES)
 _ALIASES = {
     "trace": "debug", "notice": "info", "informational": "info", "warn": "warning", "err": "error",
     "severe": "error", "crit": "critical", "fatal": "critical", "alert": "critical", "emerg": "critical",

@@ -168,12 +168,17 @@ def accept_logs(pushes: Sequence[LogPush]) -> list[LogOutcome]:
     now_ms = time.time_ns() // 1_000_000
     oldest = now_ms - int(runtime_settings.get("retention.logs") * 1000)
     items: list[_Item] = []
+    empty: list[tuple[LogPush, LogOutcome]] = []
     watching = log_rules.current_rules()
     for push, outcome in zip(pushes, outcomes, strict=True):
         try:
-            items += _read(push, outcome, now_ms, oldest, watching)
+            found = _read(push, outcome, now_ms, oldest, watching)
+            items += found
+            if not found:
+                empty.append((push, outcome))
         except DomainError as error:
             outcome.error = error
+    _authorise_empty(empty)
     log_rules.switch_off_slow(watching)
     is_followed = bell.live_is_followed() and _is_followed(now_ms)
     for start in range(0, len(items), ROWS_A_TRANSACTION):
@@ -188,6 +193,21 @@ def accept_logs(pushes: Sequence[LogPush]) -> list[LogOutcome]:
             for item in part:
                 item.outcome.refuse(item.index, "could not be stored; send it again")
     return outcomes
+
+
+def _authorise_empty(pushes: Sequence[tuple[LogPush, LogOutcome]]) -> None:
+    """Refuse who may not send, although nothing of it would be stored: what was wrong is told to nobody else."""
+    callers = principals_of_api_keys({push.key for push, _ in pushes if push.key}) if pushes else {}
+    for push, outcome in pushes:
+        outcome.error = _refusal_of(callers[push.key] if push.key else push.principal)
+
+
+def _refusal_of(caller: Principal | DomainError | None) -> DomainError | None:
+    if isinstance(caller, DomainError):
+        return caller
+    if caller is None or not caller.can(PUSH_CODE) or caller.bound_kind not in ("", "server"):
+        return Forbidden("Your role does not allow this.")
+    return None
 
 
 def follow_logs(*, follower: UUID, seconds: float = FOLLOW_S) -> None:
@@ -278,11 +298,8 @@ def _sort(
     asked: list[tuple[_Item, Principal, str]] = []
     for item in items:
         caller = callers[item.push.key] if item.push.key else item.push.principal
-        if isinstance(caller, DomainError):
-            item.outcome.error = caller
-            continue
-        if caller is None or not caller.can(PUSH_CODE) or caller.bound_kind not in ("", "server"):
-            item.outcome.error = Forbidden("Your role does not allow this.")
+        item.outcome.error = _refusal_of(caller)
+        if item.outcome.error is not None or not isinstance(caller, Principal):
             continue
         ref = item.line.server or item.push.server or (caller.bound_id if caller.bound_kind else LOCAL_SLUG)
         ref = ref.lower()
