@@ -320,10 +320,11 @@ class MaskedStream:
         parts: list[bytes] = []
         at, covered = 0, 0
         for begin, end in spans:
-            if begin >= until:
+            is_told = begin == 0 and self._covered > 0
+            if begin >= until and not is_told:
                 break
             parts.append(data[at:begin])
-            if not (begin == 0 and self._covered):
+            if not is_told:
                 parts.append(MASK.encode())
             at = end
             if end > until:

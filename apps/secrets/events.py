@@ -31,3 +31,15 @@ declare(
 _END = {**_SECRET, "expires_at": TIME, "message": TEXT}
 declare("secret.expiring", doc="A secret ends soon; told once.", permission="secrets:view", fields=_END)
 declare("secret.expired", doc="A secret's end has come; told once.", permission="secrets:view", fields=_END)
+declare(
+    "vault.rekeyed",
+    doc="Sealed values were sealed anew with the present vault key.",
+    permission="secrets:view",
+    fields={"key_id": TEXT, "values": INTEGER, "left": INTEGER, "broken": INTEGER},
+)
+declare(
+    "vault.key_replaced",
+    doc="The installation has a new vault key; the former one opens what it sealed until it is retired.",
+    permission="secrets:view",
+    fields={"key_id": TEXT, "former_key_id": TEXT},
+)

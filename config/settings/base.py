@@ -91,7 +91,10 @@ SECRET_KEY = _key("SECRET_KEY", "python3 -c 'import secrets; print(secrets.token
 VAULT_KEY = _key(
     "VAULT_KEY", "python3 -c 'import base64, secrets; print(base64.b64encode(secrets.token_bytes(32)).decode())'"
 )
-VAULT_KEYS_OLD = env.words("VAULT_KEYS_OLD")
+# Where the key is kept in a file, a running process takes another one from there (`manage.py vault rekey --new-key`).
+VAULT_KEY_FILE = None if env.text("VAULT_KEY") else DATA_DIR / "keys" / "vault_key"
+VAULT_KEY_AT_START = VAULT_KEY
+VAULT_KEYS_OLD = [*env.words("VAULT_KEYS_OLD"), *(keys.former_vault_keys(DATA_DIR) if VAULT_KEY_FILE else [])]
 
 # --- apps --------------------------------------------------------------------------------------------------------
 LOCAL_APPS = [

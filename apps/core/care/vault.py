@@ -120,7 +120,7 @@ def reseal_everything(
     """
     result = Resealed()
     total = left_to_reseal()
-    _reseal_canary()
+    result.done += _reseal_canary()
     for column in sealed_columns():
         for done, broken in _reseal_column(column):
             result.done += done
@@ -131,11 +131,13 @@ def reseal_everything(
     return result
 
 
-def _reseal_canary() -> None:
+def _reseal_canary() -> int:
+    done = 0
     for row in Canary.objects.all():
         if crypto.sealed_key_id(row.token) != crypto.current_key_id():
             crypto.check_canary(row.token)
-            Canary.objects.filter(pk=row.pk, token=row.token).update(token=crypto.make_canary())
+            done += Canary.objects.filter(pk=row.pk, token=row.token).update(token=crypto.make_canary())
+    return done
 
 
 def _reseal_column(column: Column) -> Iterator[tuple[int, list[str]]]:
