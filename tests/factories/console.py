@@ -10,7 +10,7 @@ from apps.alerts.services import create_policy, create_silence
 from apps.core.events.sequencer import sequence_events
 from apps.core.models import Event, SetAsideFact
 from apps.core.principals import system
-from apps.fleet.models import Server
+from apps.fleet.models import CommandRun, Server, SshConnection
 from apps.monitors.models import Badge, Dependency, Endpoint, Heartbeat, MaintenanceWindow, PingKey
 from apps.monitors.models.certificates import CertificateMonitor
 from apps.monitors.services.certificates import create_certificate
@@ -28,6 +28,7 @@ from tests.factories.maintenance import make_window
 from tests.factories.monitors import make_endpoint, record
 from tests.factories.notifications import make_channel, make_fact, make_rule, make_webhook
 from tests.factories.secrets import make_secret
+from tests.factories.ssh import make_connection, make_run
 from tests.factories.statuspage import make_component, make_group, make_notice, make_page, make_subscriber
 
 
@@ -51,6 +52,8 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         Notice: make_notice(page, components=[component]),
         Subscriber: make_subscriber(page),
         Server: server,
+        SshConnection: make_connection("web-1 as deploy", actor=system("test")),
+        CommandRun: make_run(server),
         Endpoint: endpoint,
         Heartbeat: make_heartbeat(name="Backup"),
         MaintenanceWindow: make_window(),

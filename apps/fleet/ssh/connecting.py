@@ -1,5 +1,6 @@
 """From nothing to a signed-in connection, hop by hop. No credential leaves before the host key was recognised."""
 
+import logging
 import os
 import socket
 import time
@@ -15,6 +16,9 @@ from apps.core.masking import Masker
 from apps.core.net import NetError, OutboundRefused, Purpose, check_host, open_socket
 from apps.fleet.ssh.errors import Reason, SshFault
 from apps.fleet.ssh.keys import HostKey, KeyFault, load_private_key, parse_host_key
+
+# All that goes wrong comes back as a fault; the library would log each with a trace besides.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 CONNECT, HANDSHAKE, HOST_KEY, SIGN_IN = "connect", "handshake", "host key", "sign in"
 AGENT_KEYS_MOST = 5  # sshd takes six attempts by default
