@@ -10,6 +10,6 @@ from apps.secrets.services import create_secret
 _numbers = count(1)
 
 
-def make_secret(name: str = "", value: str = "correct-horse-battery", **more: Any) -> Secret:
+def make_secret(name: str = "", value: str | None = "correct-horse-battery", **more: Any) -> Secret:
     """Return a secret with that value."""
     return create_secret(actor=system("test"), name=name or f"Secret {next(_numbers)}", value=value, **more)

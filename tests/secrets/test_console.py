@@ -80,7 +80,7 @@ def test_list_and_page_say_ends_and_users_in_words_with_the_same_queries(monkeyp
 def test_value_is_shown_after_the_password_alone_and_noted() -> None:
     user = make_user("admin")
     secret, admin = make_secret(value="<b>hidden words</b>"), console_of(user)
-    button = admin.post(reverse("admin:secrets_secret_do", args=[secret.pk, "reveal"]))
+    button: Any = admin.post(reverse("admin:secrets_secret_do", args=[secret.pk, "reveal"]))
     assert button.url == url("reveal", secret)
     ask = page(admin.get(url("reveal", secret)))
     assert "Your password" in ask and "authenticator" not in ask

@@ -307,13 +307,13 @@ class SecretAdmin(ConsoleAdmin):
 
     def detail_context(self, request: HttpRequest, row: Secret) -> dict[str, Any]:
         """Return its versions, its users and its latest uses."""
-        versions = list(row.versions.defer("value"))  # type: ignore[attr-defined]
+        versions = list(row.versions.defer("value"))
         return {
             "state": end_of(row) if row.expires_at else "",
             "public_part": next((one.public_part for one in versions if one.readable_until is None), ""),
             "versions": versions,
             "users": drawn_users(users_of_one(row.pk)),
-            "uses": list(row.used.order_by("-last_at")[:SHOWN_USES]),  # type: ignore[attr-defined]
+            "uses": list(row.used.order_by("-last_at")[:SHOWN_USES]),
             "may_reveal": may(request, "secrets:reveal"),
             "reveal_url": self.path_to("reveal", row),
             "now": timezone.now(),

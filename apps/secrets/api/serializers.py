@@ -48,7 +48,9 @@ class SecretUseSerializer(serializers.ModelSerializer[SecretUse]):
 class SecretSerializer(serializers.ModelSerializer[Secret]):
     """A secret without its value."""
 
-    value = serializers.SerializerMethodField(help_text="Always ***; `GET /secrets/{id}?reveal=true` shows it.")
+    value = serializers.SerializerMethodField(
+        method_name="shown_value", help_text="Always ***; `GET /secrets/{id}?reveal=true` shows it."
+    )
     public_part = serializers.SerializerMethodField(help_text="Of a key pair: the public key, for authorized_keys.")
     days_until_expiry = serializers.SerializerMethodField(help_text="Negative once it has ended; null without an end.")
     used_by = serializers.SerializerMethodField(help_text="Things that use it; it can't be removed while there are.")
@@ -62,7 +64,7 @@ class SecretSerializer(serializers.ModelSerializer[Secret]):
         )  # fmt: skip
         read_only_fields = fields
 
-    def get_value(self, secret: Secret) -> str:
+    def shown_value(self, secret: Secret) -> str:
         """Return the mask."""
         return MASK
 
@@ -95,19 +97,21 @@ class SecretDetailSerializer(SecretSerializer):
     @extend_schema_field(SecretUseSerializer(many=True))
     def get_used_for(self, secret: Secret) -> Any:
         """Return the latest purposes."""
-        return SecretUseSerializer(secret.used.order_by("-last_at")[:20], many=True).data  # type: ignore[attr-defined]
+        return SecretUseSerializer(secret.used.order_by("-last_at")[:20], many=True).data
 
 
 class SecretRevealedSerializer(SecretDetailSerializer):
     """As without `reveal`, with the value asked for."""
 
-    value = serializers.SerializerMethodField(help_text="The value itself where `reveal=true`, *** otherwise.")
+    value = serializers.SerializerMethodField(
+        method_name="shown_value", help_text="The value itself where `reveal=true`, *** otherwise."
+    )
     revealed_version = serializers.SerializerMethodField(help_text="Null where nothing is shown.")
 
     class Meta(SecretDetailSerializer.Meta):
         fields = (*SecretDetailSerializer.Meta.fields, "revealed_version")  # type: ignore[assignment]
 
-    def get_value(self, secret: Secret) -> str:
+    def shown_value(self, secret: Secret) -> str:
         """Return the value that is to be shown."""
         shown: SecretVersion | None = self.context.get("revealed")
         return shown.value if shown else MASK

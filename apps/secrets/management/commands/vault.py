@@ -93,10 +93,10 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{result.done} values were sealed anew; everything has the vault key {crypto.current_key_id()}."
         )
-        former = crypto.known_key_ids()[1:]
-        if former:
+        older = crypto.known_key_ids()[1:]
+        if older:
             self.stdout.write(
-                f"Former keys: {', '.join(former)}. Backups made until now need them: keep copies, then run"
+                f"Former keys: {', '.join(older)}. Backups made until now need them: keep copies, then run"
                 " `manage.py vault retire`."
             )
         elif not options["new_key"] and not result.done:
