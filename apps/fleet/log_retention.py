@@ -1,4 +1,4 @@
-"""How long log lines are kept and how much of them, and how they are pruned."""
+"""How many log lines are taken and kept, for how long, and how they are pruned."""
 
 import time
 
@@ -35,6 +35,16 @@ runtime_settings.declare(
     "MiB of log lines kept of all servers together; the oldest go first. 0: no limit.",
     least=0,
     most=10**8,
+)
+
+runtime_settings.declare(
+    "limits",
+    "log_bytes_per_minute",
+    "int",
+    256 * 1024 * 1024,
+    "Bytes of log lines that one key may send in a minute.",
+    least=1024,
+    most=10**12,
 )
 
 _TABLE = LogEntry._meta.db_table

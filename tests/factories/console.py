@@ -10,7 +10,7 @@ from apps.alerts.services import create_policy, create_silence
 from apps.core.events.sequencer import sequence_events
 from apps.core.models import Event, SetAsideFact
 from apps.core.principals import system
-from apps.fleet.models import CommandRun, Server, SshConnection
+from apps.fleet.models import CommandRun, LogRule, Server, SshConnection
 from apps.monitors.models import Badge, Dependency, Endpoint, Heartbeat, MaintenanceWindow, PingKey
 from apps.monitors.models.certificates import CertificateMonitor
 from apps.monitors.services.certificates import create_certificate
@@ -24,6 +24,7 @@ from tests.factories.alert_posts import make_source
 from tests.factories.alerts import make_alert
 from tests.factories.fleet import make_server, push, snapshot
 from tests.factories.heartbeats import make_badge, make_heartbeat, make_ping_key
+from tests.factories.logs import make_log_rule
 from tests.factories.maintenance import make_window
 from tests.factories.monitors import make_endpoint, record
 from tests.factories.notifications import make_channel, make_fact, make_rule, make_webhook
@@ -54,6 +55,7 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         Server: server,
         SshConnection: make_connection("web-1 as deploy", actor=system("test")),
         CommandRun: make_run(server),
+        LogRule: make_log_rule(),
         Endpoint: endpoint,
         Heartbeat: make_heartbeat(name="Backup"),
         MaintenanceWindow: make_window(),

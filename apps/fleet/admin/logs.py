@@ -42,6 +42,12 @@ def shown_line(body: dict[str, Any], terms: tuple[Term, ...] = ()) -> dict[str, 
     }
 
 
+def _number(text: str, most: int) -> int | None:
+    """Return a whole number; None where the text is none or over `most`."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+    return None if number is None or number > most else number
+
+
 def _query(request: HttpRequest, actor: Principal) -> tuple[LogQuery, dict[str, str]]:
     """Return what is looked for, and what is wrong with it by field."""
     asked, problems = request.GET, {}
@@ -63,8 +69,8 @@ def _query(request: HttpRequest, actor: Principal) -> tuple[LogQuery, dict[str, 
             sources=frozenset(SOURCES[name] for name in [asked.get("source", "")] if name in SOURCES),
             source_name=asked.get("source_name", "").strip(),
             terms=terms,
-            since=int((time.time() - int(span)) * 1000) if span.isascii() and span.isdigit() and len(span) < 9 else None,
-            before=int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None,
+            since=None if (seconds := _number(span, 10**8)) is None else int((time.time() - seconds) * 1000),
+            before=_number(before, 2**63 - 1),
         ),
         problems,
     )

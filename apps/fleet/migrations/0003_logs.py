@@ -33,7 +33,7 @@ _POSTGRESQL = (
 def make_search(apps, schema_editor):
     vendor = schema_editor.connection.vendor
     for statement in _POSTGRESQL if vendor == "postgresql" else _SQLITE:
-        schema_editor.execute(statement)
+        schema_editor.execute(statement, params=None)
 
 
 def drop_search(apps, schema_editor):

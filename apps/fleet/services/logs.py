@@ -46,16 +46,6 @@ _COLUMNS = (
     "mark",
 )  # fmt: skip
 
-runtime_settings.declare(
-    "limits",
-    "log_bytes_per_minute",
-    "int",
-    256 * 1024 * 1024,
-    "Bytes of log lines that one key may send in a minute.",
-    least=1024,
-    most=10**12,
-)
-
 
 @dataclass(slots=True)
 class LogPush:
