@@ -54,7 +54,7 @@ def _moment(help_text: str) -> forms.DateTimeField:
 class _ValueForm(ConsoleForm):
     """Where a value comes from."""
 
-    source = forms.ChoiceField(choices=_SOURCES, label="Value")
+    source = forms.ChoiceField(choices=_SOURCES, label="Where it comes from")
     value = ValueField(
         label="The value",
         max_length=65_536,
