@@ -91,12 +91,17 @@ class SshConnectionAdmin(ConsoleAdmin):
     search_help_text = "Name, host or user"
     ordering = ("name", "id")
     live_events = "ssh_connection.*"
+    list_actions_template = "console/partials/import_machines.html"
     detail_template = "console/ssh_connection.html"
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Return the connections with their state, their jump host and their servers."""
         rows = super().get_queryset(request).select_related("state", "jump_host")
         return rows.prefetch_related("servers")
+
+    def list_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Return where machines of other tools come in."""
+        return {"import_url": reverse("admin:fleet_import") if may(request, "ssh_connections:create") else ""}
 
     def row_tone(self, row: SshConnection) -> str:
         """Mark those whose host key has changed, and those that failed."""
@@ -240,7 +245,7 @@ class SshConnectionAdmin(ConsoleAdmin):
         response.context_data.update(more)
         if more.get("form"):
             response.status_code = 422
-        return response  # type: ignore[no-any-return]
+        return response
 
     def detail_context(self, request: HttpRequest, row: SshConnection) -> dict[str, Any]:
         """Return how it stands, its way, its fingerprints, a box for a command and the latest ones."""

@@ -88,6 +88,7 @@ class SshConnectionForm(ConsoleForm):
             ("passphrase", "auth_method=key"),
         ):
             self.fields[name].when = when  # type: ignore[attr-defined]
+            self.fields[name].asked = name != "passphrase"  # type: ignore[attr-defined]
 
 
 class CommandForm(ConsoleForm):

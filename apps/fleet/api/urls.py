@@ -4,6 +4,7 @@ from django.urls import re_path
 
 from apps.core.api.routers import ApiRouter
 from apps.fleet.api import commands, logs, views
+from apps.fleet.api.imports import MachineImportView
 from apps.fleet.api.ssh import SshConnectionViewSet
 
 router = ApiRouter()
@@ -12,6 +13,7 @@ router.register("servers", views.ServerViewSet, basename="server")
 router.register("log-rules", logs.LogRuleViewSet, basename="log-rule")
 
 urlpatterns = [
+    re_path(r"^ssh-connections/import/?$", MachineImportView.as_view(), name="ssh-import"),
     *router.urls,
     re_path(r"^commands/?$", commands.CommandListView.as_view(), name="commands"),
     re_path(r"^commands/(?P<id>[^/]+)/cancel/?$", commands.CommandCancelView.as_view(), name="command-cancel"),

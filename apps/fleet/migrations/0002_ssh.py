@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                 ('jump_host', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='behind', to='fleet.sshconnection')),
             ],
             options={
-                'ordering': ['name', 'id'],
+                'ordering': ['name', 'id'], 'verbose_name': 'SSH connection',
             },
         ),
         migrations.CreateModel(

@@ -35,6 +35,7 @@ class SshConnection(EditableModel):
 
     class Meta:
         ordering = ["name", "id"]
+        verbose_name = "SSH connection"
 
     def __str__(self) -> str:
         return self.name

@@ -19,6 +19,7 @@ from apps.fleet.services.servers import (
     update_server,
 )
 from apps.fleet.services.ssh_connections import create_connection, delete_connection, update_connection
+from apps.fleet.services.ssh_imports import import_machines, read_machines
 from apps.fleet.services.ssh_keys import accept_host_key, test_connection
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "delete_connection",
     "end_lost_runs",
     "executor_for_server",
+    "import_machines",
+    "read_machines",
     "run_command",
     "run_in_background",
     "test_connection",
