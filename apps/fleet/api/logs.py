@@ -50,7 +50,7 @@ class LogEntrySerializer(serializers.Serializer[Any]):
     received_at = serializers.DateTimeField()
     agent_id = serializers.CharField()
     server_id = serializers.CharField()
-    source = serializers.ChoiceField(choices=list(SOURCES))
+    source = serializers.ChoiceField(choices=list(SOURCES))  # type: ignore[assignment]
     source_name = serializers.CharField(allow_blank=True)
     level = serializers.ChoiceField(choices=list(LEVELS))
     message = serializers.CharField(help_text="As it came, but for secrets; control characters too.")
@@ -280,7 +280,9 @@ class LogRuleSerializer(serializers.Serializer[Any]):
         allow_null=True, required=False, help_text="Slug or id of the server; null: all, or those of the tag."
     )
     tag = serializers.CharField(max_length=64, allow_blank=True, default="", help_text="Of servers; empty: all.")
-    source = serializers.ChoiceField(choices=list(SOURCES), allow_blank=True, default="")
+    source = serializers.ChoiceField(  # type: ignore[assignment]
+        choices=list(SOURCES), allow_blank=True, default=""
+    )
     source_name = serializers.CharField(max_length=200, allow_blank=True, default="")
     levels = serializers.ListField(
         child=serializers.ChoiceField(choices=list(LEVELS)), default=list, help_text="Of the lines; none: all."

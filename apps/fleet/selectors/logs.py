@@ -92,25 +92,20 @@ def _filtered(query: LogQuery, principal: Principal) -> LogEntryQuerySet:
 def _with_words(rows: LogEntryQuerySet, terms: Sequence[Term]) -> LogEntryQuerySet:
     if not terms:
         return rows
-    table = LogEntry._meta.db_table
-    if connection.vendor == "postgresql":
-        return rows.extra(  # the expression of the index
-            where=[f"fleet_logwords({table}.message) @@ to_tsquery('simple', %s)"], params=[as_tsquery(terms)]
-        )
+    table, tables = LogEntry._meta.db_table, []
     wanted = as_fts5(terms)
-    if wanted:
-        # Joined, so that the index hands out the newest first and stops at the page's end.
-        return rows.extra(
-            tables=["fleet_logsearch"],
-            where=["fleet_logsearch.fleet_logsearch MATCH %s", f"fleet_logsearch.rowid = {table}.id"],
-            params=[wanted],
-        )
-    return rows.extra(
-        where=[
-            f"NOT EXISTS (SELECT 1 FROM fleet_logsearch AS s WHERE s.fleet_logsearch MATCH %s AND s.rowid = {table}.id)"
-        ],
-        params=[as_fts5_of_unwanted(terms)],
-    )
+    if connection.vendor == "postgresql":  # the expression of the index
+        where, word = [f"fleet_logwords({table}.message) @@ to_tsquery('simple', %s)"], as_tsquery(terms)
+    elif wanted:  # joined, so that the index hands out the newest first and stops at the page's end
+        tables, word = ["fleet_logsearch"], wanted
+        where = ["fleet_logsearch.fleet_logsearch MATCH %s", f"fleet_logsearch.rowid = {table}.id"]
+    else:
+        word = as_fts5_of_unwanted(terms)
+        looked_up = f"SELECT 1 FROM fleet_logsearch AS s WHERE s.fleet_logsearch MATCH %s AND s.rowid = {table}.id"
+        where = [f"NOT EXISTS ({looked_up})"]
+    found: Any = rows.extra(tables=tables, where=where, params=[word])
+    narrowed: LogEntryQuerySet = found
+    return narrowed
 
 
 def search_logs(query: LogQuery, principal: Principal, *, limit: int, offset: int = 0) -> LogPage:

@@ -1,6 +1,6 @@
 """The log as a stream."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -18,7 +18,7 @@ class LogStreamView(ApiView):
     """Log lines as they come."""
 
     codes: ClassVar[dict[str, str]] = {"get": "logs:view"}
-    renderer_classes: ClassVar[list[Any]] = [EventStreamRenderer, JSONRenderer]
+    renderer_classes = [EventStreamRenderer, JSONRenderer]
     throttle_scope = "none"
     accepts_ticket = True
 
