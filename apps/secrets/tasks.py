@@ -24,7 +24,7 @@ def look_at_ends() -> None:
         pass
 
 
-@shared_task(name="secrets.drill", queue="work")
+@shared_task(name="secrets.drill")
 def drill() -> None:
     """Try a random sample of everything that is sealed, once a month."""
     if leases.claim_turn("job:secrets.drill", every_s=DRILL_LOOK_S) and drill_is_due(timezone.now()):
