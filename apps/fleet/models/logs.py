@@ -15,8 +15,8 @@ ID_BITS = 20
 class LogEntry(models.Model):
     """One line. Its id is its time (epoch ms, shifted) and a running number: the newest have the largest ids.
 
-    The full-text index (`fleet_logsearch` with triggers on SQLite, an index of expressions on PostgreSQL) belongs to
-    this table and is made by the migration: one that makes the table anew on SQLite must make the triggers again.
+    The full-text index (`fleet_logsearch` with triggers on SQLite, the column `words` on PostgreSQL) belongs to this
+    table and is made by the migration: one that makes the table anew on SQLite must make the triggers again.
     """
 
     id = models.BigIntegerField(primary_key=True)

@@ -94,8 +94,8 @@ def _with_words(rows: LogEntryQuerySet, terms: Sequence[Term]) -> LogEntryQueryS
         return rows
     table, tables = LogEntry._meta.db_table, []
     wanted = as_fts5(terms)
-    if connection.vendor == "postgresql":  # the expression of the index
-        where, word = [f"fleet_logwords({table}.message) @@ to_tsquery('simple', %s)"], as_tsquery(terms)
+    if connection.vendor == "postgresql":
+        where, word = [f"{table}.words @@ to_tsquery('simple', %s)"], as_tsquery(terms)
     elif wanted:  # joined, so that the index hands out the newest first and stops at the page's end
         tables, word = ["fleet_logsearch"], wanted
         where = ["fleet_logsearch.fleet_logsearch MATCH %s", f"fleet_logsearch.rowid = {table}.id"]
