@@ -89,3 +89,7 @@ RUN = Transitions(
         }
     },
 )
+
+
+#: What becomes of a thing of an imported file.
+IMPORT_OUTCOMES = (("new", "new"), ("exists", "exists"), ("impossible", "impossible"))

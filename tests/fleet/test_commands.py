@@ -7,12 +7,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from apps.core import bell
 from apps.core.errors import Conflict, Invalid
+from apps.core.events import catalogue
 from apps.core.models import Event
 from apps.core.principals import system
 from apps.fleet.command_keeping import prune
@@ -143,6 +146,20 @@ def test_lost_run_is_ended_with_its_output_and_never_by_two() -> None:
     assert alive.status == RunStatus.RUNNING
     with pytest.raises(Conflict):
         cancel_run(actor=ACTOR, run_id=row.pk)
+
+
+def test_output_is_published_live_in_pieces_that_fit_together(local: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(bell, "live_is_followed", lambda: True)
+    monkeypatch.setattr(bell, "publish_live", sent.append)
+    post(local, command="echo first; sleep 1; yes x | head -c 40000")
+    pieces = [one for one in sent if one["event"] == "command.output"]
+    for one in pieces:
+        jsonschema.validate(one["data"], catalogue["command.output"].schema())
+        assert one["audience"] == {"permission": "commands:view", "server_id": str(local.pk)}
+    text = "".join(one["data"]["text"] for one in pieces)
+    assert text == CommandRun.objects.get().output and len(text) == 40_006 and len(pieces) > 3
+    assert [one["data"]["at_char"] for one in pieces][:2] == [0, 6]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -41,7 +41,7 @@ class CommandWriteSerializer(serializers.Serializer[Any]):
     )
 
 
-class RunSummarySerializer(serializers.Serializer[Any]):
+class CommandSummarySerializer(serializers.Serializer[Any]):
     """A command that was run."""
 
     command_id = serializers.UUIDField()
@@ -65,20 +65,20 @@ class RunSummarySerializer(serializers.Serializer[Any]):
     duration_ms = serializers.FloatField(allow_null=True)
 
 
-class RunSerializer(RunSummarySerializer):
+class CommandRunSerializer(CommandSummarySerializer):
     """A command that was run, with its output."""
 
     output = serializers.CharField(help_text="Both streams as one; the first MiB.")
     is_cut = serializers.BooleanField(help_text="Whether there was more than is kept.")
 
 
-class RunListSerializer(serializers.Serializer[Any]):
+class CommandListSerializer(serializers.Serializer[Any]):
     """A page of runs."""
 
     count = serializers.IntegerField()
     next = serializers.CharField(allow_null=True)
     previous = serializers.CharField(allow_null=True)
-    results = RunSummarySerializer(many=True)
+    results = CommandSummarySerializer(many=True)
 
 
 def command_of(data: Any) -> Command:
@@ -115,7 +115,7 @@ class CommandListView(ApiView):
             OpenApiParameter("limit", OpenApiTypes.INT),
             OpenApiParameter("offset", OpenApiTypes.INT),
         ],
-        responses=RunListSerializer,
+        responses=CommandListSerializer,
     )
     def get(self, request: Request) -> Response:
         """Return a page of the runs, newest first."""
@@ -145,7 +145,7 @@ class CommandView(ApiView):
         operation_id="commands_get",
         summary="A command that was run, with its output",
         parameters=[OpenApiParameter("id", OpenApiTypes.STR, OpenApiParameter.PATH, description="Id of the run.")],
-        responses=RunSerializer,
+        responses=CommandRunSerializer,
     )
     def get(self, request: Request, id: str) -> Response:
         """Return a run; what it has written so far while it runs."""
@@ -161,7 +161,7 @@ class CommandView(ApiView):
         ],
         request=CommandWriteSerializer,
         responses={
-            200: RunSerializer,
+            200: CommandRunSerializer,
             409: OpenApiResponse(description="No way leads there, or the host key is not pinned or has changed."),
             502: OpenApiResponse(description="The machine was not reached; `details` hold the run."),
             504: OpenApiResponse(description="Its time is over; `details` hold the run with the output so far."),
@@ -190,7 +190,7 @@ class CommandCancelView(ApiView):
         operation_id="commands_cancel",
         summary="Cancel a command that runs",
         request=None,
-        responses=RunSerializer,
+        responses=CommandRunSerializer,
     )
     def post(self, request: Request, id: str) -> Response:
         """Ask for its end; within seconds its status says cancelled."""

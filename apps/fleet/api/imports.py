@@ -11,6 +11,7 @@ from apps.core.api.views import ApiView, clean
 from apps.core.errors import Invalid
 from apps.fleet.importers import SourceFile, importers
 from apps.fleet.services.ssh_imports import BYTES_MOST, FILES_MOST, import_machines, read_machines
+from apps.fleet.states import IMPORT_OUTCOMES
 
 
 class MachineFileSerializer(serializers.Serializer[Any]):
@@ -46,7 +47,7 @@ class MachineItemSerializer(serializers.Serializer[Any]):
     kind = serializers.CharField(help_text="SSH connection, server, or host key.")
     name = serializers.CharField()
     summary = serializers.CharField()
-    outcome = serializers.ChoiceField(choices=["new", "exists", "impossible"])
+    outcome = serializers.ChoiceField(choices=IMPORT_OUTCOMES)
     reason = serializers.CharField(help_text="Why it is not made.")
     notes = serializers.ListField(child=serializers.CharField(), help_text="What is not brought along.")
     id = serializers.CharField(help_text="Of what was made or was there; empty in a dry run.")

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from apps.core.api.views import ApiViewSet, clean, expected_revision, idempotent, with_etag
 from apps.fleet import services
-from apps.fleet.api.commands import CommandWriteSerializer, RunSerializer, command_of
+from apps.fleet.api.commands import CommandRunSerializer, CommandWriteSerializer, command_of
 from apps.fleet.executors import SshExecutor
 from apps.fleet.models import SshConnection
 from apps.fleet.selectors.commands import run_body
@@ -214,7 +214,7 @@ class SshConnectionViewSet(ApiViewSet):
         operation_id="ssh_connections_execute",
         summary="Run a command over an SSH connection",
         request=CommandWriteSerializer,
-        responses=RunSerializer,
+        responses=CommandRunSerializer,
     )
     @action(detail=True, methods=["post"])
     def execute(self, request: Request, id: str) -> Response:
