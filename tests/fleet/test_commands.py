@@ -148,11 +148,19 @@ def test_lost_run_is_ended_with_its_output_and_never_by_two() -> None:
         cancel_run(actor=ACTOR, run_id=row.pk)
 
 
-def test_output_is_published_live_in_pieces_that_fit_together(local: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_is_published_live_in_pieces_that_fit_together(
+    local: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     sent: list[dict[str, Any]] = []
+
+    def publish(message: dict[str, Any]) -> None:
+        sent.append(message)
+        (tmp_path / "seen").touch()
+
     monkeypatch.setattr(bell, "live_is_followed", lambda: True)
-    monkeypatch.setattr(bell, "publish_live", sent.append)
-    post(local, command="echo first; sleep 1; yes x | head -c 40000")
+    monkeypatch.setattr(bell, "publish_live", publish)
+    wait = f"until [ -e {tmp_path}/seen ]; do sleep 0.05; done"
+    post(local, command=f"echo first; {wait}; yes x | head -c 40000")
     pieces = [one for one in sent if one["event"] == "command.output"]
     for one in pieces:
         jsonschema.validate(one["data"], catalogue["command.output"].schema())

@@ -1,6 +1,8 @@
 """SSH against real servers: keys, signing in, jump hosts, running, ending, keeping connections."""
 
+import os
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -270,10 +272,9 @@ def test_cancel_ends_the_command(session: Session) -> None:
 
 
 def test_what_a_command_leaves_behind_does_not_hold_it(session: Session) -> None:
-    begun = time.monotonic()
-    outcome, text = did(session, "sleep 6 & echo started")
-    assert (outcome.exit_code, text) == (0, "started\n")
-    assert time.monotonic() - begun < 5
+    outcome, text = did(session, "sleep 300 & echo $!", timeout_s=200)
+    os.kill(int(text), signal.SIGKILL)
+    assert (outcome.ended, outcome.exit_code) == ("exited", 0)
 
 
 def test_sudo_password_answers_the_prompt_and_is_never_seen(session: Session) -> None:
@@ -331,14 +332,14 @@ def test_pool_opens_no_more_than_its_bound_and_closes_the_idle(server: Sshd, key
 
     def work() -> None:
         with pool.lease("1", "a", lambda: connect([way])) as one:
-            results.append(did(one, "sleep 0.3; echo x")[1])
+            results.append(did(one, "sleep 0.1; echo x")[1])
 
-    threads = [threading.Thread(target=work) for _ in range(12)]
+    threads = [threading.Thread(target=work) for _ in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert results == ["x\n"] * 12
+    assert results == ["x\n"] * 10
     assert pool.count() <= 4
     _until(lambda: pool.count() == 0)
 

@@ -1,8 +1,10 @@
 """Real SSH servers on loopback: Debian's sshd as the current user, and one in this process that knows a password."""
 
+import ctypes
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -32,6 +34,14 @@ for attempt in 1 2 3; do
 done
 exit 1
 """
+
+
+_LIBC = ctypes.CDLL(None)
+
+
+def _end_with_us() -> None:
+    """Have the kernel end the process where the tests are killed."""
+    _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def make_key(folder: Path, name: str, kind: str = "ed25519", passphrase: str = "") -> Path:
@@ -92,7 +102,10 @@ def sshd(folder: Path, *, accepts: list[Path], host_key: Path | None = None, por
         log = (folder / "sshd.log").open("wb")
         binary = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin") or "/usr/sbin/sshd"
         process = subprocess.Popen(
-            [binary, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log, stdin=subprocess.DEVNULL
+            [binary, "-D", "-e", "-f", str(folder / "sshd_config")],
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=_end_with_us,
         )
         if _answers(chosen, process):
             break
@@ -211,7 +224,7 @@ def password_server(password: str, key: paramiko.PKey, *, port: int = 0) -> Iter
 def ssh_agent(folder: Path, *keys: Path) -> Iterator[str]:
     """Run an ssh-agent that holds the keys; yield the path of its socket."""
     path = folder / "agent.sock"
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL, preexec_fn=_end_with_us)
     until = time.monotonic() + 10
     while not path.exists() and time.monotonic() < until:
         time.sleep(0.02)

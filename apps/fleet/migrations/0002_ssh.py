@@ -89,6 +89,7 @@ class Migration(migrations.Migration):
                 ('ssh_connection', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='commands', to='fleet.sshconnection')),
             ],
             options={
+                'verbose_name': 'command',
                 'ordering': ['-started_at', '-id'],
                 'indexes': [models.Index(fields=['-started_at', '-id'], name='commandrun_newest'), models.Index(fields=['status', 'lease_until'], name='commandrun_lease')],
             },

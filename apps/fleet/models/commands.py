@@ -42,6 +42,7 @@ class CommandRun(models.Model):
 
     class Meta:
         ordering = ["-started_at", "-id"]
+        verbose_name = "command"
         indexes = [
             models.Index(fields=["-started_at", "-id"], name="commandrun_newest"),  # the list's order
             models.Index(fields=["status", "lease_until"], name="commandrun_lease"),  # the sweep for lost ones

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import close_old_connections, connection, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.core import leases
@@ -46,7 +46,7 @@ COMMAND_MOST, STDIN_MOST, ENV_MOST = 64 * 1024, 1024 * 1024, 64 * 1024
 #: A run whose process renewed nothing for so long is lost.
 LEASE_S = 20.0
 #: How often the row is brought up to date while it runs, and how often it asks whether to end.
-STORE_EVERY_S, RENEW_EVERY_S = 0.5, 2.0
+STORE_EVERY_S, LOOK_EVERY_S, RENEW_EVERY_S = 0.5, 1.0, 5.0
 BACKGROUND_MOST = 16
 LANE = "commands"
 
@@ -260,14 +260,14 @@ class _Following:
         self.row, self.executor, self.command = row, executor, command
         self.output = Output()
         self.begun = time.monotonic()
-        self.stored_at = self.renewed_at = self.begun
+        self.stored_at = self.looked_at = self.renewed_at = self.begun
         self.told = 0  # characters of the output that were published
-        self.is_lost = False
         self.wants_end = False
 
     def follow(self) -> SshFault | None:
         """Run the command; its end stands in the row. Returns what kept it from being run."""
         fault: SshFault | None = None
+        _let_go()
         try:
             outcome = self.executor.run(self.command, on_output=self.take, cancelled=self.look)
         except SshFault as error:
@@ -295,15 +295,16 @@ class _Following:
         now = time.monotonic()
         if now - self.stored_at >= STORE_EVERY_S:
             self._store()
-        if now - self.renewed_at >= RENEW_EVERY_S:
-            self.renewed_at = now
+        if now - self.looked_at >= LOOK_EVERY_S:
+            self.looked_at = now
             mine = CommandRun.objects.filter(pk=self.row.pk, status=RunStatus.RUNNING)
-            until = timezone.now() + timedelta(seconds=LEASE_S)
-            self.is_lost = not mine.update(lease_until=until)
-        if not self.wants_end and now - self.begun >= STORE_EVERY_S:
-            asked = CommandRun.objects.filter(pk=self.row.pk).values_list("cancel_asked_at", flat=True).first()
-            self.wants_end = asked is not None
-        return self.wants_end or self.is_lost
+            asked = list(mine.values_list("cancel_asked_at", flat=True))
+            self.wants_end = not asked or asked[0] is not None  # it is lost already, or somebody wants it to end
+            if now - self.renewed_at >= RENEW_EVERY_S:
+                self.renewed_at = now
+                mine.update(lease_until=timezone.now() + timedelta(seconds=LEASE_S))
+            _let_go()
+        return self.wants_end
 
     def _store(self) -> None:
         self.stored_at = time.monotonic()
@@ -312,6 +313,7 @@ class _Following:
             return
         rows = CommandRun.objects.filter(pk=self.row.pk, status=RunStatus.RUNNING)
         rows.update(output=text, output_bytes=self.output.total, is_binary=self.output.is_binary)
+        _let_go()
         self._publish(text)
 
     def _publish(self, text: str) -> None:
@@ -331,8 +333,6 @@ class _Following:
         self.told = len(text)
 
     def _close(self, outcome: Outcome) -> None:
-        if not connection.in_atomic_block:
-            close_old_connections()  # a long run may have outlived its connection
         self._publish(self.output.text)
         with transaction.atomic():
             now = CommandRun.objects.select_for_update(of=("self",)).filter(pk=self.row.pk).first()
@@ -346,6 +346,12 @@ class _Following:
             row.cancel_asked_at = now.cancel_asked_at
             row.duration_ms = round((time.monotonic() - self.begun) * 1000, 1)
             _finish(row)
+
+
+def _let_go() -> None:
+    """Give the database connection back: a run that takes an hour must not keep one of the pool."""
+    if not connection.in_atomic_block:
+        connection.close()
 
 
 def _status_of(outcome: Outcome) -> str:
