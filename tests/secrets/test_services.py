@@ -1,5 +1,6 @@
 """Secrets: versions and their grace, uses, ends, references."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -137,6 +138,9 @@ def test_reveals_are_audited_and_limited() -> None:
     with pytest.raises(TooMany) as refused:
         reveal_secret(secret_id=secret.pk, actor=person)
     assert 3500 < refused.value.retry_after_s <= 3600
+    other_way = replace(person, kind="api_key", id="k", name="a key of theirs")
+    with pytest.raises(TooMany):
+        reveal_secret(secret_id=secret.pk, actor=other_way)
     assert reveal_secret(secret_id=secret.pk, actor=principal("admin")).number == 1
     assert names().count("secret.revealed") == 3
 
