@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
-                'indexes': [models.Index(fields=['num', 'id'], name='logentry_server'), models.Index(fields=['source_name', 'id'], name='logentry_source'), models.Index(condition=models.Q(('level__gte', 30)), fields=['id'], name='logentry_bad')],
+                'indexes': [models.Index(fields=['num', 'id'], name='logentry_server'), models.Index(fields=['source_name', 'id'], name='logentry_source'), models.Index(condition=models.Q(('level__gte', 30)), fields=['level', 'id'], name='logentry_bad'), models.Index(condition=models.Q(('level__gte', 30)), fields=['source_name', 'level', 'id'], name='logentry_bad_source')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('mark__isnull', False)), fields=('num', 'mark'), name='logentry_once')],
             },
         ),

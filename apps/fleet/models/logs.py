@@ -42,8 +42,9 @@ class LogEntry(models.Model):
         indexes = [
             models.Index(fields=["num", "id"], name="logentry_server"),
             models.Index(fields=["source_name", "id"], name="logentry_source"),
-            # What people look for is rare: without it they would wait for all that is not.
-            models.Index(fields=["id"], condition=Q(level__gte=30), name="logentry_bad"),
+            # What people look for is rare: without these they would wait for all that is not.
+            models.Index(fields=["level", "id"], condition=Q(level__gte=30), name="logentry_bad"),
+            models.Index(fields=["source_name", "level", "id"], condition=Q(level__gte=30), name="logentry_bad_source"),
         ]
 
     def __str__(self) -> str:
