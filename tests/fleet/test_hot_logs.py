@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from apps.fleet import hot_logs
 from apps.fleet.hot_logs import LogApplication
@@ -90,7 +91,7 @@ async def test_part_that_can_not_be_stored_is_named_and_the_rest_is_kept(
         real(items, *rest)
 
     monkeypatch.setattr(services, "_store", store)
-    monkeypatch.setattr(services, "ROWS_A_TRANSACTION", 10)
+    monkeypatch.setattr(services, "ROWS_A_TRANSACTION", {connection.vendor: 10})
     application = LogApplication()
     answer = await call(application, [{"message": str(n)} for n in range(25)], key=mine[1])
     assert answer.status == 202 and answer.body["accepted"] == 15

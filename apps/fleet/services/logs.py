@@ -35,7 +35,8 @@ from apps.fleet.services.servers import LOCAL_SLUG, subject_of
 log = logging.getLogger(__name__)
 
 MOST_A_PUSH = 5000
-ROWS_A_TRANSACTION = 500
+#: On SQLite nobody else writes meanwhile.
+ROWS_A_TRANSACTION = {"sqlite": 500, "postgresql": 2000}
 LINES_A_LIVE_EVENT = 200
 PUSH_CODE = "logs:push"
 FOLLOW_S = 30.0
@@ -139,7 +140,7 @@ _followed: tuple[float, bool] = (0.0, False)
 
 
 def accept_logs(pushes: Sequence[LogPush]) -> list[LogOutcome]:
-    """Store the lines of one or more pushes, at most 500 a transaction.
+    """Store the lines of one or more pushes, some hundreds a transaction.
 
     A line that is there already (same server, source, name and `entry_id`) counts as accepted and is stored once. A
     line that can't be kept is refused by its index; the others are kept.
@@ -171,8 +172,9 @@ def accept_logs(pushes: Sequence[LogPush]) -> list[LogOutcome]:
     _authorise_empty(empty)
     log_rules.switch_off_slow(watching)
     is_followed = bell.live_is_followed() and _is_followed(now_ms)
-    for start in range(0, len(items), ROWS_A_TRANSACTION):
-        part = [item for item in items[start : start + ROWS_A_TRANSACTION] if item.outcome.error is None]
+    size = ROWS_A_TRANSACTION[connection.vendor]
+    for start in range(0, len(items), size):
+        part = [item for item in items[start : start + size] if item.outcome.error is None]
         try:
             _store(part, now_ms, is_followed)
         except Exception:
