@@ -5,6 +5,7 @@ Whatever is no push with an API key is handed on to Django, which knows the same
 
 import asyncio
 import logging
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from json import dumps
@@ -22,8 +23,8 @@ log = logging.getLogger(__name__)
 
 PATHS = ("/api/v1/logs", "/api/v1/logs/")
 GATHER_S = 0.05
-PUSHES_MOST = 64
-BYTES_MOST = 4 * 1024 * 1024
+PUSHES_MOST = 32
+BYTES_MOST = 1024 * 1024
 #: More bytes than this waiting for the disk, and new pushes are told to come again.
 WAITING_BYTES_MOST = 64 * 1024 * 1024
 
@@ -61,7 +62,8 @@ class LogApplication:
             await asyncio.wait([self._writing])
         if self._writer is not None:
             writer, self._writer = self._writer, None
-            await asyncio.get_running_loop().run_in_executor(writer, disconnect)
+            loop = asyncio.get_running_loop()
+            await asyncio.gather(*(loop.run_in_executor(writer, _leave) for _ in range(_writers())))
             writer.shutdown(wait=False)
 
     async def _accept(self, key: str, server: str, receive: Receive) -> LogOutcome:
@@ -84,17 +86,24 @@ class LogApplication:
         return await future
 
     async def _write_all(self) -> None:
-        loop = asyncio.get_running_loop()
+        most = _writers()
         if self._writer is None:
-            self._writer = ThreadPoolExecutor(1, thread_name_prefix="logs")
-        while self._waiting:
-            if len(self._waiting) < PUSHES_MOST:
-                await asyncio.sleep(GATHER_S)
-            batch = self._next_batch()
-            outcomes = await loop.run_in_executor(self._writer, _store, [push for push, _ in batch])
-            for (_, future), outcome in zip(batch, outcomes, strict=True):
-                if not future.done():  # else the client went away
-                    future.set_result(outcome)
+            self._writer = ThreadPoolExecutor(most, thread_name_prefix="logs")
+        running: set[asyncio.Task[None]] = set()
+        while self._waiting or running:
+            if self._waiting and len(running) < most:
+                if len(self._waiting) < PUSHES_MOST:
+                    await asyncio.sleep(GATHER_S)
+                running.add(asyncio.get_running_loop().create_task(self._write(self._next_batch())))
+            else:
+                _, running = await asyncio.wait(running, timeout=GATHER_S, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _write(self, batch: list[tuple[LogPush, "asyncio.Future[LogOutcome]"]]) -> None:
+        pushes = [push for push, _ in batch]
+        outcomes = await asyncio.get_running_loop().run_in_executor(self._writer, _store, pushes)
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if not future.done():  # else the client went away
+                future.set_result(outcome)
 
     def _next_batch(self) -> list[tuple[LogPush, "asyncio.Future[LogOutcome]"]]:
         batch: list[tuple[LogPush, asyncio.Future[LogOutcome]]] = []
@@ -108,6 +117,16 @@ class LogApplication:
             size += push.size
             batch.append((push, future))
         return batch
+
+
+def _writers() -> int:
+    """Return how many batches are written at once: SQLite lets one write."""
+    return 2 if connection.vendor == "postgresql" else 1
+
+
+def _leave() -> None:
+    disconnect()
+    time.sleep(0.01)  # so that each thread gets one
 
 
 def _store(pushes: list[LogPush]) -> list[LogOutcome]:
