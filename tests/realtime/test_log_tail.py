@@ -121,7 +121,7 @@ async def test_reader_without_the_right_gets_nothing() -> None:
 def test_nothing_is_published_while_nobody_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     published: list[str] = []
     monkeypatch.setattr(services, "publish_live", lambda name, **_: published.append(name))
-    monkeypatch.setattr(services.bell, "live_is_followed", lambda: True)
+    monkeypatch.setattr("apps.core.bell.live_is_followed", lambda: True)
     web = make_server("web")
     write_log(web, "alone")
     services.follow_logs(follower=web.id)
