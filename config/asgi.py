@@ -18,6 +18,7 @@ from apps.core.asgi import QuickProtocol as Protocol  # noqa: E402, F401
 from apps.core.asgi.types import Application  # noqa: E402
 from apps.core.watchdog import Watchdog  # noqa: E402
 from apps.fleet.hot import SampleApplication  # noqa: E402
+from apps.fleet.hot_logs import LogApplication  # noqa: E402
 from apps.monitors.hot import PingApplication  # noqa: E402
 from apps.realtime.hub import hub  # noqa: E402
 from apps.realtime.routing import sockets  # noqa: E402
@@ -25,6 +26,7 @@ from apps.statuspage.hot import DomainRoot, StatusApplication  # noqa: E402
 
 _pings = PingApplication()
 _samples = SampleApplication()
+_logs = LogApplication()
 _status = StatusApplication()
 _watchdog = Watchdog()
 
@@ -43,6 +45,7 @@ async def _stop() -> None:
     _watchdog.stop()
     await _pings.drain()
     await _samples.drain()
+    await _logs.drain()
     await _status.stop()
     await hub.stop()
 
@@ -51,7 +54,13 @@ application = Edge(
     Switch(
         http=cast(Application, _django),
         websocket=sockets,
-        hot=[("/ping/", _pings), ("/api/v1/metrics/", _samples), ("/status", _status), ("/", DomainRoot())],
+        hot=[
+            ("/ping/", _pings),
+            ("/api/v1/metrics/", _samples),
+            ("/api/v1/logs", _logs),
+            ("/status", _status),
+            ("/", DomainRoot()),
+        ],
         on_start=[hub.start, _watch, _status.start, _freeze],
         on_stop=[_stop],
     ),

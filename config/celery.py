@@ -15,6 +15,8 @@ app.autodiscover_tasks()
 #: Slow work that may wait while the broker is away; what people are woken by is swept by the pulse.
 app.conf.beat_schedule = {
     "core.prune": {"task": "core.prune", "schedule": schedule(300.0)},
+    "secrets.drill": {"task": "secrets.drill", "schedule": schedule(3600.0)},
+    "fleet.prune_logs": {"task": "fleet.prune_logs", "schedule": schedule(60.0)},
     "fleet.roll_up": {"task": "fleet.roll_up", "schedule": schedule(60.0)},
     "monitors.roll_up": {"task": "monitors.roll_up", "schedule": schedule(60.0)},
     "monitors.drop_series": {"task": "monitors.drop_series", "schedule": schedule(60.0)},

@@ -67,6 +67,12 @@ PERMISSIONS: tuple[Permission, ...] = (
     ),
     *_codes("sessions", view=(ADMIN, "See everybody's sessions."), delete=(ADMIN, "End anybody's session.")),
     *_codes(
+        "secrets",
+        view=(ADMIN, "See secrets without their values, and who uses them."),
+        manage=(ADMIN, "Add, change, rotate and remove secrets."),
+        reveal=(ADMIN, "Have a secret's value shown."),
+    ),
+    *_codes(
         "servers",
         view=(VIEWER, "See servers, their metrics and history."),
         create=(OPERATOR, "Add servers."),
@@ -74,9 +80,34 @@ PERMISSIONS: tuple[Permission, ...] = (
         delete=(OPERATOR, "Remove servers."),
         execute_local=(ADMIN, "Run commands on the platform's own host."),
     ),
+    *_codes(
+        "ssh_connections",
+        view=(ADMIN, "See SSH connections, never their credentials."),
+        create=(ADMIN, "Add SSH connections."),
+        update=(ADMIN, "Change SSH connections."),
+        delete=(ADMIN, "Remove SSH connections."),
+        test=(ADMIN, "Test SSH connections, which pins a host key on first use."),
+        trust=(ADMIN, "Accept a host key that has changed."),
+        execute=(ADMIN, "Run commands over any SSH connection."),
+        use=(ADMIN, "Let a server be reached by an SSH connection."),
+    ),
+    *_codes(
+        "commands",
+        view=(VIEWER, "See the commands that were run, with their output."),
+        run=(OPERATOR, "Run commands on servers."),
+        cancel=(OPERATOR, "Cancel commands that run."),
+    ),
     *_codes("samples", push=(OPERATOR, "Push metrics of a server.")),
     *_codes("metrics", export=(VIEWER, "Export metrics.")),
     *_codes("processes", view=(VIEWER, "See processes.")),
+    *_codes("logs", view=(VIEWER, "Read and follow log lines."), push=(OPERATOR, "Push log lines of a server.")),
+    *_codes(
+        "log_rules",
+        view=(VIEWER, "See the rules that watch log lines."),
+        create=(OPERATOR, "Add rules that watch log lines."),
+        update=(OPERATOR, "Change rules that watch log lines."),
+        delete=(OPERATOR, "Remove rules that watch log lines."),
+    ),
     *_codes(
         "endpoints",
         view=(VIEWER, "See endpoint monitors and their results."),
@@ -210,7 +241,9 @@ def codes_of_role(role: str) -> list[str]:
 
 
 #: What a key bound to a server may do, whatever its owner may.
-SERVER_KEY_CODES: frozenset[str] = frozenset({"samples:push", "servers:view", "processes:view"})
+SERVER_KEY_CODES: frozenset[str] = frozenset(
+    {"samples:push", "servers:view", "processes:view", "logs:push", "logs:view"}
+)
 
 #: What every person holds, whatever the roles say: the own account.
 OWN_ACCOUNT_CODES: frozenset[str] = frozenset(code for code in CODES if code.startswith("profile:"))

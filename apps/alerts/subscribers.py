@@ -158,6 +158,33 @@ def follow_servers(event: Event) -> None:
         clear_alert(source="server", kind="", subject_id=event.subject_id, actor=ACTOR, note="The server was removed.")
 
 
+@reader("alerts.logs", "log.alert", "log.recovery", "server.deleted")
+def follow_logs(event: Event) -> None:
+    """Open and clear the alert of a log rule on a server: one for each rule and server."""
+    facts = event.data
+    if event.name == "log.alert":
+        lines = "1 line" if facts["matched"] == 1 else f"{facts['matched']} lines"
+        open_alert(
+            source="log",
+            kind=facts["rule_id"],
+            subject=_subject(event),
+            level=facts["level"],
+            message=f"{facts['rule']} on {facts['name']}: {lines}, the last: {facts['line']}",
+            value=float(facts["matched"]),
+            threshold=float(facts["threshold"]),
+            server_id=_server_id(event),
+            tags=event.tags,
+            evidence={key: facts[key] for key in ("rule", "line", "line_id", "at", "matched", "threshold", "window_s")},
+            actor=ACTOR,
+        )
+    elif event.name == "log.recovery":
+        clear_alert(
+            source="log", kind=facts["rule_id"], subject_id=event.subject_id, actor=ACTOR, note=facts["message"]
+        )
+    else:
+        clear_alert(source="log", kind="", subject_id=event.subject_id, actor=ACTOR, note="The server was removed.")
+
+
 @reader("alerts.maintenance", "maintenance.*")
 def follow_maintenance(event: Event) -> None:
     """Have the open alerts looked at again when a maintenance window begins, ends or is changed."""

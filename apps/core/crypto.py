@@ -10,11 +10,16 @@ import binascii
 import functools
 import hashlib
 import os
+import time
+from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
+
+from config import keys as key_files
+from config.env import ConfigurationError
 
 PREFIX: Final = "wk1"
 _KEY_BYTES: Final = 32
@@ -62,6 +67,15 @@ def key_id(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()[:8]
 
 
+def id_of_key(text: str) -> str:
+    """Return the id of a key as it stands in VAULT_KEY.
+
+    Raises:
+        BadKey: it is malformed.
+    """
+    return key_id(_decode_key("VAULT_KEYS_OLD", text))
+
+
 def current_key_id() -> str:
     """Return the id of the master key that new values are sealed with.
 
@@ -98,6 +112,10 @@ def unseal(token: str, context: str) -> str:
     name, wrapped, body = _split(token)
     keys = _keys()
     master = keys.get(name)
+    if master is None:
+        # Another process may have been given a new key a moment ago.
+        keys = _keys(at_once=True)
+        master = keys.get(name)
     if master is None:
         raise WrongKey(name, tuple(keys))
     try:
@@ -143,10 +161,60 @@ def check_canary(token: str) -> bool:
     return True
 
 
-def _keys() -> dict[str, AESGCM]:
+def known_key_ids() -> list[str]:
+    """Return the ids of the keys that open values here, the current one first.
+
+    Raises:
+        BadKey: a key is missing or malformed.
+    """
+    return list(_keys(at_once=True))
+
+
+class _KeyFile:
+    """Another key that was put into the key file after this process began; looked for once a second."""
+
+    def __init__(self) -> None:
+        self._looked_at = 0.0
+        self._path: Path | None = None
+        self._stamp: tuple[int, int] | None = None
+        self._found: tuple[str, tuple[str, ...]] | None = None
+
+    def replaced(self, path: Path, at_start: str, *, at_once: bool) -> tuple[str, tuple[str, ...]] | None:
+        """Return the key that is in the file now and the former ones; None where it is the one of the start."""
+        now = time.monotonic()
+        if path == self._path and not at_once and now - self._looked_at < LOOK_EVERY_S:
+            return self._found
+        if path != self._path:
+            self._path, self._stamp, self._found = path, None, None
+        self._looked_at = now
+        try:
+            facts = path.stat()
+            stamp = (facts.st_ino, facts.st_mtime_ns)
+            if stamp != self._stamp:
+                text = path.read_text().strip()
+                former = key_files.former_vault_keys(path.parent.parent)
+                self._found = (text, (*former, at_start)) if text and text != at_start else None
+                self._stamp = stamp
+        except (OSError, ConfigurationError):
+            pass  # what is known stays in force
+        return self._found
+
+
+LOOK_EVERY_S: Final = 1.0
+_key_file = _KeyFile()
+
+
+def _keys(*, at_once: bool = False) -> dict[str, AESGCM]:
     """Return the configured keys by id, the current one first."""
     current = getattr(settings, "VAULT_KEY", "") or ""
-    return _load_keys(current, tuple(getattr(settings, "VAULT_KEYS_OLD", None) or ()))
+    old = tuple(getattr(settings, "VAULT_KEYS_OLD", None) or ())
+    path, at_start = getattr(settings, "VAULT_KEY_FILE", None), getattr(settings, "VAULT_KEY_AT_START", "")
+    # A process that was given a key of its own has nothing to do with the file.
+    if path is not None and current == at_start:
+        replaced = _key_file.replaced(path, at_start, at_once=at_once)
+        if replaced is not None:
+            current, old = replaced[0], (*replaced[1], *old)
+    return _load_keys(current, old)
 
 
 @functools.lru_cache(maxsize=8)

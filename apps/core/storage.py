@@ -74,7 +74,8 @@ def _sqlite_tables(cursor: object, names: set[str]) -> list[tuple[str, int]]:
         found = []
         for name in names:
             cursor.execute(f'SELECT COALESCE(MAX(rowid), 0) FROM "{name}"')  # type: ignore[attr-defined]
-            found.append((name, int(cursor.fetchone()[0]) * 200))  # type: ignore[attr-defined]
+            # A log line's row number is its time: it says nothing about how many there are.
+            found.append((name, min(int(cursor.fetchone()[0]) * 200, _database_bytes())))  # type: ignore[attr-defined]
         return found
 
 

@@ -10,4 +10,12 @@ class FleetConfig(AppConfig):
     label = "fleet"
 
     def ready(self) -> None:
-        from apps.fleet import collectors, events, retention, subscribers, tasks  # noqa: F401
+        from apps.fleet import (  # noqa: F401
+            collectors,
+            command_keeping,
+            events,
+            log_retention,
+            retention,
+            subscribers,
+            tasks,
+        )

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apps.core.registries import Health, SubjectKind, health_parts, metric_collectors, subjects
 from apps.fleet import retention
-from apps.fleet.models import Server
+from apps.fleet.models import LogRule, Server
 from apps.fleet.querysets import by_ref
 from apps.fleet.selectors.servers import latest_values, local_server, presence_counts
 
@@ -82,6 +82,11 @@ def _url(ref: str) -> str:
         return "/admin/fleet/server/"
 
 
+def _rule_name(ref: str) -> str | None:
+    return LogRule.objects.filter(id=ref).values_list("name", flat=True).first()
+
+
 subjects.register("server", SubjectKind(find=_name, url=_url, resolve=_resolve))
+subjects.register("log_rule", SubjectKind(find=_rule_name, url=lambda ref: f"/admin/fleet/logrule/{ref}/"))
 health_parts.register("local_sampler", check_sampler)
 metric_collectors.register("fleet", collect_metrics)

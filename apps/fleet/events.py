@@ -1,7 +1,18 @@
 """What happens to servers."""
 
 from apps.core.events import LIVE, declare
-from apps.core.events.catalogue import ID, INTEGER_OR_NULL, NUMBER_OR_NULL, OBJECT, TEXT, TIME, TIME_OR_NULL
+from apps.core.events.catalogue import (
+    BOOLEAN,
+    ID,
+    ID_OR_NULL,
+    INTEGER,
+    INTEGER_OR_NULL,
+    NUMBER_OR_NULL,
+    OBJECT,
+    TEXT,
+    TIME,
+    TIME_OR_NULL,
+)
 
 _SERVER = {"server_id": ID, "slug": TEXT, "name": TEXT}
 _PRESENCE = {**_SERVER, "last_seen": TIME_OR_NULL}
@@ -49,4 +60,97 @@ declare(
     permission="servers:view",
     kind=LIVE,
     fields={"server_id": ID, "slug": TEXT, "at": TIME, "snapshot": OBJECT},
+)
+
+_SSH = {"ssh_connection_id": ID, "name": TEXT, "hostname": TEXT, "port": INTEGER}
+for _name, _doc in (
+    ("created", "An SSH connection was added."),
+    ("updated", "An SSH connection was changed."),
+    ("deleted", "An SSH connection was removed."),
+):
+    declare(f"ssh_connection.{_name}", doc=_doc, permission="ssh_connections:view", fields=_SSH)
+declare(
+    "ssh_connection.tested",
+    doc="Somebody tested an SSH connection; `phase` says where it stopped.",
+    permission="ssh_connections:view",
+    fields={**_SSH, "ok": BOOLEAN, "phase": TEXT, "error": TEXT},
+)
+declare(
+    "ssh_connection.host_key_pinned",
+    doc="The host key of a machine was pinned on first use.",
+    permission="ssh_connections:view",
+    fields={**_SSH, "fingerprint": TEXT},
+)
+declare(
+    "ssh_connection.host_key_changed",
+    doc="A machine offered another host key than the pinned one and was refused before anything was sent to it.",
+    permission="ssh_connections:view",
+    fields={**_SSH, "pinned": TEXT, "offered": TEXT},
+)
+declare(
+    "ssh_connection.host_key_accepted",
+    doc="Somebody accepted the new host key of a machine.",
+    permission="ssh_connections:view",
+    fields={**_SSH, "fingerprint": TEXT, "former": TEXT},
+)
+_COMMAND = {"command_id": ID, "server_id": ID_OR_NULL, "target": TEXT, "executor": TEXT, "command": TEXT, "by": TEXT}
+declare("command.started", doc="A command was started on a machine.", permission="commands:view", fields=_COMMAND)
+declare(
+    "command.cancel_asked",
+    doc="Somebody asked to end a command that runs.",
+    permission="commands:view",
+    fields=_COMMAND,
+)
+declare(
+    "command.finished",
+    doc="A command ended, was ended, or is lost: the process that followed it is gone.",
+    permission="commands:view",
+    fields={
+        **_COMMAND,
+        "status": TEXT,
+        "exit_code": INTEGER_OR_NULL,
+        "signal": TEXT,
+        "duration_ms": NUMBER_OR_NULL,
+        "output_bytes": INTEGER,
+        "error": TEXT,
+    },
+)
+declare(
+    "command.output",
+    doc="A running command wrote something; `at_char` is where it belongs.",
+    permission="commands:view",
+    kind=LIVE,
+    fields={"command_id": ID, "server_id": ID_OR_NULL, "at_char": INTEGER, "text": TEXT},
+)
+declare(
+    "server.logs",
+    doc="Log lines of a server that came together, while somebody follows the log.",
+    permission="logs:view",
+    kind=LIVE,
+    fields={"server_id": ID, "slug": TEXT, "lines": {"type": "array", "items": {"type": "object"}}},
+)
+_LOG_RULE = {"rule_id": ID, "name": TEXT}
+declare("log_rule.created", doc="A rule about log lines was added.", permission="log_rules:view", fields=_LOG_RULE)
+declare("log_rule.updated", doc="A rule about log lines was changed.", permission="log_rules:view", fields=_LOG_RULE)
+declare("log_rule.deleted", doc="A rule about log lines was removed.", permission="log_rules:view", fields=_LOG_RULE)
+_LOG_MATCH = {"rule_id": ID, "rule": TEXT, **_SERVER, "matched": {"type": "integer"}}
+declare(
+    "log.alert",
+    doc="A server wrote as many lines of a rule's pattern as the rule allows in its window, or goes on doing so.",
+    permission="logs:view",
+    fields={
+        **_LOG_MATCH,
+        "level": TEXT,
+        "threshold": {"type": "integer"},
+        "window_s": {"type": "integer"},
+        "line_id": TEXT,
+        "line": TEXT,
+        "at": TIME,
+    },
+)
+declare(
+    "log.recovery",
+    doc="A server has written no line of a rule's pattern for the rule's quiet time, or the rule was changed.",
+    permission="logs:view",
+    fields={**_LOG_MATCH, "since": TIME, "message": TEXT},
 )

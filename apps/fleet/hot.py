@@ -44,7 +44,7 @@ class SampleApplication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept one push, or hand the request on by `scope["state"]["pass"]`."""
         found = _PATH.match(scope["path"]) if scope["method"] == "POST" else None
-        key = _key_of(scope) if found else None
+        key = key_of(scope) if found else None
         if found is None or key is None:
             scope["state"]["pass"] = True
             return
@@ -54,9 +54,9 @@ class SampleApplication:
                 raise outcome.error
         except DomainError as error:
             status, body, headers = render(error)
-            await _answer(send, status, dumps(body).encode(), headers)
+            await answer(send, status, dumps(body).encode(), headers)
             return
-        await _answer(send, 202, dumps(outcome.body(), separators=(",", ":")).encode(), {})
+        await answer(send, 202, dumps(outcome.body(), separators=(",", ":")).encode(), {})
 
     async def drain(self) -> None:
         """Write and answer what waits, then end the writer's thread."""
@@ -64,7 +64,7 @@ class SampleApplication:
             await asyncio.wait([self._writing])
         if self._writer is not None:
             writer, self._writer = self._writer, None
-            await asyncio.get_running_loop().run_in_executor(writer, _disconnect)
+            await asyncio.get_running_loop().run_in_executor(writer, disconnect)
             writer.shutdown(wait=False)
 
     async def _accept(self, server: str, key: str, receive: Receive) -> Outcome:
@@ -115,7 +115,7 @@ class SampleApplication:
         return batch
 
 
-def _key_of(scope: Scope) -> str | None:
+def key_of(scope: Scope) -> str | None:
     """Return the API key where it is the request's one credential and the body is plain JSON; else None."""
     key = None
     for name, value in scope["headers"]:
@@ -133,8 +133,9 @@ def _key_of(scope: Scope) -> str | None:
     return key or None
 
 
-def _disconnect() -> None:
-    connection.close()  # the connection of the thread that runs this
+def disconnect() -> None:
+    """Close the connection of the thread that runs this."""
+    connection.close()
 
 
 def _store(pushes: list[Push]) -> list[Outcome]:
@@ -157,7 +158,8 @@ def _store_alone(push: Push) -> Outcome:
         return Outcome(error=Unavailable("The samples could not be stored; send them again."))
 
 
-async def _answer(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:
+async def answer(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:
+    """Send a whole answer of JSON."""
     await send(
         {
             "type": "http.response.start",

@@ -104,3 +104,14 @@ def _mask(command: tuple[str, ...] | str) -> str:
         else:
             shown.append(_mask_assigned(argument))
     return " ".join(shown)[:LONGEST]
+
+
+def mask_text(text: str) -> str:
+    """Return a log line with every value that looks like a secret replaced by `***`, whatever its length."""
+    lower = text.lower()
+    return _mask_inside(text) if any(hint in lower for hint in _HINTS) else text
+
+
+def mask_field(name: str, value: str) -> str:
+    """Return the value of a named field; `***` where the name says that it is a secret."""
+    return MASK if value and _SENSITIVE.search(name) else mask_text(value)

@@ -29,3 +29,49 @@ class ServerQuerySet(models.QuerySet[Any]):
         if principal.bound_kind:
             return self.none()
         return self
+
+
+class SshConnectionQuerySet(models.QuerySet[Any]):
+    """SSH connections."""
+
+    def visible_to(self, principal: Principal) -> "SshConnectionQuerySet":
+        """Return those the caller may see: all or none, and none for a key bound to one thing."""
+        if principal.bound_kind or not principal.can("ssh_connections:view"):
+            return self.none()
+        return self
+
+
+class CommandRunQuerySet(models.QuerySet[Any]):
+    """Runs of commands."""
+
+    def visible_to(self, principal: Principal) -> "CommandRunQuerySet":
+        """Return those the caller may see: all or none, and none for a key bound to one thing."""
+        if principal.bound_kind or not principal.can("commands:view"):
+            return self.none()
+        return self
+
+
+class LogEntryQuerySet(models.QuerySet[Any]):
+    """Log lines."""
+
+    def visible_to(self, principal: Principal) -> "LogEntryQuerySet":
+        """Return those the caller may see: all, or those of the server its key is bound to."""
+        if not principal.can("logs:view"):
+            return self.none()
+        if principal.bound_kind == "server":
+            servers: Any = self.model._meta.apps.get_model("fleet", "Server").objects
+            nums = list(servers.filter(by_ref(principal.bound_id)).values_list("num", flat=True))
+            return self.filter(num__in=nums) if nums else self.none()
+        if principal.bound_kind:
+            return self.none()
+        return self
+
+
+class LogRuleQuerySet(models.QuerySet[Any]):
+    """Rules about log lines."""
+
+    def visible_to(self, principal: Principal) -> "LogRuleQuerySet":
+        """Return those the caller may see: all or none, and none for a key bound to one thing."""
+        if principal.bound_kind or not principal.can("log_rules:view"):
+            return self.none()
+        return self

@@ -30,3 +30,66 @@ PRESENCE = Transitions(
         Presence.OFFLINE: {Presence.ONLINE},
     },
 )
+
+
+class HostKeyState(models.TextChoices):
+    """What is known of a machine's host key."""
+
+    PENDING = "pending", "Pending"  # never seen; the first test pins it
+    PINNED = "pinned", "Pinned"
+    CHANGED = "changed", "Changed"  # another one was offered and refused
+
+
+class Verdict(models.TextChoices):
+    """How the last test of a connection ended."""
+
+    UNTESTED = "untested", "Untested"
+    OK = "ok", "OK"
+    FAILED = "failed", "Failed"
+
+
+class RunStatus(models.TextChoices):
+    """Where a command stands."""
+
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"  # exit code 0
+    FAILED = "failed", "Failed"  # another exit code, a signal, or it never began
+    TIMED_OUT = "timed_out", "Timed out"
+    CANCELLED = "cancelled", "Cancelled"
+    LOST = "lost", "Lost"  # the process that followed it is gone; what became of it is not known
+
+
+class LogLevel(models.IntegerChoices):
+    """How bad a log line is; numbers leave room between."""
+
+    DEBUG = 10, "debug"
+    INFO = 20, "info"
+    WARNING = 30, "warning"
+    ERROR = 40, "error"
+    CRITICAL = 50, "critical"
+
+
+class LogSource(models.IntegerChoices):
+    """Where a log line comes from."""
+
+    JOURNAL = 1, "journal"
+    FILE = 2, "file"
+    DOCKER = 3, "docker"
+
+
+RUN = Transitions(
+    "command",
+    {
+        RunStatus.RUNNING: {
+            RunStatus.SUCCEEDED,
+            RunStatus.FAILED,
+            RunStatus.TIMED_OUT,
+            RunStatus.CANCELLED,
+            RunStatus.LOST,
+        }
+    },
+)
+
+
+#: What becomes of a thing of an imported file.
+IMPORT_OUTCOMES = (("new", "new"), ("exists", "exists"), ("impossible", "impossible"))

@@ -6,8 +6,10 @@ from celery import shared_task
 from django.conf import settings
 
 from apps.core.pulse import sweep
-from apps.fleet import retention
+from apps.fleet import log_retention, retention
 from apps.fleet.models import ServerState
+from apps.fleet.services.commands import end_lost_runs
+from apps.fleet.services.log_rules import end_quiet_alerts
 from apps.fleet.services.presence import SWEEP_ROWS, mark_silent_servers
 from apps.fleet.services.rollups import roll_up
 
@@ -29,7 +31,25 @@ def notice_silence() -> None:
         pass
 
 
+@sweep("fleet.commands", every_s=5)
+def give_up_lost_commands() -> None:
+    """End commands whose process is gone."""
+    end_lost_runs()
+
+
 @shared_task(name="fleet.roll_up")
 def roll_up_samples() -> None:
     """Roll up what is over, for at most 8 s; what is left waits for the next minute."""
     roll_up(for_s=8.0)
+
+
+@sweep("fleet.log_rules", every_s=5)
+def notice_quiet_logs() -> None:
+    """End the alerts of log rules that have been quiet for long enough."""
+    end_quiet_alerts()
+
+
+@shared_task(name="fleet.prune_logs")
+def prune_logs() -> None:
+    """Delete log lines past their keep time or over the limits, for at most 8 s."""
+    log_retention.prune_for(8.0)

@@ -25,10 +25,10 @@ TOLD_DIRECTLY = ("alert.step_reached", "alert.reminded")
 #: What a channel without any rule is told.
 CHANNEL_DEFAULT = (
     "alert.opened", "alert.escalated", "alert.unsilenced", "alert.resolved", "alert.flapping", "alert.settled",
-    "system.alert",
+    "system.alert", "secret.expiring", "secret.expired",
 )  # fmt: skip
 #: What people are told in their inbox, rules or not.
-INBOX_DEFAULT = ("alert.*", "system.alert")
+INBOX_DEFAULT = ("alert.*", "system.alert", "secret.expiring", "secret.expired")
 
 
 def clean_patterns(value: Any, *, field: str = "events") -> list[str]:

@@ -34,6 +34,7 @@ _ALERT_WORDS = {
     "alert.flapping": "Flapping",
     "alert.settled": "Stable again",
 }
+_TITLES = {"secret.expiring": "Secret ends soon", "secret.expired": "Secret has ended"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ def text_of(event: FactLike) -> Text:
         title, message = _alert(event, level)
     elif event.name == "system.alert":
         title, message = str(event.data.get("title", "")), str(event.data.get("message", ""))
+    elif event.name in _TITLES:
+        title, message = f"{_TITLES[event.name]}: {event.subject_name}", str(event.data.get("message", ""))
     else:
         declared = catalogue.get(event.name)
         title = f"{event.name}: {event.subject_name or event.subject_id}"

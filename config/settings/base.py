@@ -31,6 +31,7 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 OUTBOUND_ALLOW = env.networks("OUTBOUND_ALLOW")
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 LOCAL_SERVER = env.flag("LOCAL_SERVER", True)
+LOCAL_COMMANDS = env.flag("LOCAL_COMMANDS", False)
 STATUS_STREAMS_MAX = env.integer("STATUS_STREAMS_MAX", 500, least=0, most=100_000)
 CONNECTIVITY_PROBES = env.addresses("CONNECTIVITY_PROBES")
 PING_LOG_PER_MINUTE = env.integer("PING_LOG_PER_MINUTE", 60, least=1, most=6000)
@@ -90,12 +91,16 @@ SECRET_KEY = _key("SECRET_KEY", "python3 -c 'import secrets; print(secrets.token
 VAULT_KEY = _key(
     "VAULT_KEY", "python3 -c 'import base64, secrets; print(base64.b64encode(secrets.token_bytes(32)).decode())'"
 )
-VAULT_KEYS_OLD = env.words("VAULT_KEYS_OLD")
+# Where the key is kept in a file, a running process takes another one from there (`manage.py vault rekey --new-key`).
+VAULT_KEY_FILE = None if env.text("VAULT_KEY") else DATA_DIR / "keys" / "vault_key"
+VAULT_KEY_AT_START = VAULT_KEY
+VAULT_KEYS_OLD = [*env.words("VAULT_KEYS_OLD"), *(keys.former_vault_keys(DATA_DIR) if VAULT_KEY_FILE else [])]
 
 # --- apps --------------------------------------------------------------------------------------------------------
 LOCAL_APPS = [
     "apps.core",
     "apps.accounts",
+    "apps.secrets",
     "apps.fleet",
     "apps.notifications",
     "apps.monitors",

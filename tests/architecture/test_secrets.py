@@ -75,6 +75,7 @@ def test_every_sealed_field_is_known_to_this_test() -> None:
     }
     assert found == {
         "core.StoredSetting.secret",
+        "secrets.SecretVersion.value",  # shown where it is asked for by name, each time audited
         "monitors.Endpoint.headers",
         "monitors.Endpoint.secrets",
         "monitors.PingKey.key",  # shown to whoever may ping with it: it is what they paste into jobs

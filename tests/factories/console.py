@@ -10,22 +10,26 @@ from apps.alerts.services import create_policy, create_silence
 from apps.core.events.sequencer import sequence_events
 from apps.core.models import Event, SetAsideFact
 from apps.core.principals import system
-from apps.fleet.models import Server
+from apps.fleet.models import CommandRun, LogRule, Server, SshConnection
 from apps.monitors.models import Badge, Dependency, Endpoint, Heartbeat, MaintenanceWindow, PingKey
 from apps.monitors.models.certificates import CertificateMonitor
 from apps.monitors.services.certificates import create_certificate
 from apps.monitors.services.dependencies import create_dependency
 from apps.notifications.models import Channel, Delivery, Notification, Rule, Webhook
 from apps.notifications.services.deliveries import new_delivery
+from apps.secrets.models import Secret
 from apps.statuspage.models import Component, Group, Notice, Page, Subscriber
 from tests.factories.accounts import make_api_key, make_session, make_user, principal
 from tests.factories.alert_posts import make_source
 from tests.factories.alerts import make_alert
 from tests.factories.fleet import make_server, push, snapshot
 from tests.factories.heartbeats import make_badge, make_heartbeat, make_ping_key
+from tests.factories.logs import make_log_rule
 from tests.factories.maintenance import make_window
 from tests.factories.monitors import make_endpoint, record
 from tests.factories.notifications import make_channel, make_fact, make_rule, make_webhook
+from tests.factories.secrets import make_secret
+from tests.factories.ssh import make_connection, make_run
 from tests.factories.statuspage import make_component, make_group, make_notice, make_page, make_subscriber
 
 
@@ -49,6 +53,9 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         Notice: make_notice(page, components=[component]),
         Subscriber: make_subscriber(page),
         Server: server,
+        SshConnection: make_connection("web-1 as deploy", actor=system("test")),
+        CommandRun: make_run(server),
+        LogRule: make_log_rule(),
         Endpoint: endpoint,
         Heartbeat: make_heartbeat(name="Backup"),
         MaintenanceWindow: make_window(),
@@ -75,6 +82,7 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         Notification: notification,
         Delivery: _delivery(),
         User: make_user("viewer"),
+        Secret: make_secret(),
         Role: Role.objects.create(name="office", permissions=["dashboard:view"]),
         ApiKey: make_api_key(owner, role="viewer")[0],
         Session: make_session(owner),

@@ -40,7 +40,7 @@ class Answer:
         self.passed = passed
         self.status = messages[0]["status"] if messages else 0
         self.headers = dict(messages[0]["headers"]) if messages else {}
-        self.body = json.loads(messages[1]["body"]) if messages else None
+        self.body: Any = json.loads(messages[1]["body"]) if messages else None
 
 
 async def call(

@@ -106,6 +106,7 @@ class SourceFilter(admin.SimpleListFilter):
             ("heartbeat", "Heartbeats"),
             ("certificate", "Certificates"),
             ("server", "Servers"),
+            ("log", "Log rules"),
             ("external", "Other systems"),
         ]
 

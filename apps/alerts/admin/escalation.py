@@ -27,6 +27,7 @@ SOURCES = [
     ("heartbeat", "Heartbeats"),
     ("certificate", "Certificates"),
     ("server", "Servers"),
+    ("log", "Log rules"),
     ("external", "Other systems"),
 ]
 #: Steps that the form offers; the API takes as many.

@@ -34,6 +34,7 @@ SOURCES = [
     ("heartbeat", "Heartbeats"),
     ("certificate", "Certificates"),
     ("server", "Servers"),
+    ("log", "Log rules"),
     ("external", "Other systems"),
 ]
 NAMED = 5

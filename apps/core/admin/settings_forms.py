@@ -16,6 +16,7 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "retention": ("Keeping data", "How long each kind is kept; the rest is removed by itself"),
     "security": ("Signing in", ""),
     "password_policy": ("Passwords", "Enforced wherever a password is set"),
+    "secrets": ("Vault", "When you are told of ends, and how long former values stay"),
     "rate_limits": ("Rate limits", "Requests a minute"),
     "outside_heartbeat": (
         "Outside heartbeat",

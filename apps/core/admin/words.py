@@ -57,6 +57,12 @@ LOOKS: dict[str, Look] = {
     "disabled": Look("unknown", "block", "Disabled"),
     "off": Look("unknown", "toggle_off", "Off"),
     "ended": Look("unknown", "logout", "Ended"),
+    "pinned": Look("ok", "verified_user", "Pinned"),
+    "changed": Look("crit", "gpp_bad", "Changed"),
+    "succeeded": Look("ok", "check_circle", "Succeeded"),
+    "timed_out": Look("crit", "timer_off", "Timed out"),
+    "cancelled": Look("unknown", "block", "Cancelled"),
+    "lost": Look("warn", "help", "Lost"),
     "revoked": Look("unknown", "block", "Revoked"),
 }
 

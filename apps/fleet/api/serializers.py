@@ -26,6 +26,7 @@ class ServerSerializer(serializers.Serializer[Server]):
     metadata = serializers.DictField()
     tags = serializers.ListField(child=serializers.CharField())
     is_local = serializers.BooleanField(help_text="The host that the platform itself runs on.")
+    ssh_connection_id = serializers.UUIDField(allow_null=True, help_text="How commands reach it.")
     status = serializers.ChoiceField(choices=Presence.choices)
     health_status = serializers.ChoiceField(
         choices=Health.choices, help_text="The worst open alert; unknown before the first sample."
@@ -57,6 +58,7 @@ class ServerSerializer(serializers.Serializer[Server]):
             "metadata": instance.metadata,
             "tags": tags,
             "is_local": instance.is_local,
+            "ssh_connection_id": str(instance.ssh_connection_id) if instance.ssh_connection_id else None,
             "status": state.status,
             "health_status": state.health_status,
             "last_seen": _iso(state.last_seen_at),
@@ -84,6 +86,9 @@ class ServerWriteSerializer(serializers.Serializer[Server]):
     description = serializers.CharField(max_length=10_000, required=False, allow_blank=True)
     metadata = serializers.DictField(required=False)
     tags = serializers.ListField(child=serializers.CharField(max_length=64), required=False, max_length=50)
+    ssh_connection_id = serializers.UUIDField(
+        required=False, allow_null=True, help_text="How commands reach it; binding one needs ssh_connections:use."
+    )
 
 
 class DiskUsageSerializer(serializers.Serializer[Any]):

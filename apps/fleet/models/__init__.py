@@ -1,11 +1,20 @@
 """Tables of the fleet."""
 
+from apps.fleet.models.commands import CommandRun
+from apps.fleet.models.logs import LogEntry, LogFollower, LogRule, LogRuleState, LogState
 from apps.fleet.models.servers import LatestSnapshot, ProcessTable, Server, ServerState
+from apps.fleet.models.ssh import SshConnection, SshConnectionState
 from apps.fleet.models.telemetry import DirtyBucket, Rollup1d, Rollup1h, Rollup1m, Rollup5m, Sample
 
 __all__ = [
+    "CommandRun",
     "DirtyBucket",
     "LatestSnapshot",
+    "LogEntry",
+    "LogFollower",
+    "LogRule",
+    "LogRuleState",
+    "LogState",
     "ProcessTable",
     "Rollup1d",
     "Rollup1h",
@@ -14,4 +23,6 @@ __all__ = [
     "Sample",
     "Server",
     "ServerState",
+    "SshConnection",
+    "SshConnectionState",
 ]

@@ -19,6 +19,9 @@ class Server(EditableModel):
     metadata = models.JSONField(default=dict, blank=True)
     tags = models.ManyToManyField(Tag, blank=True, related_name="servers")
     is_local = models.BooleanField(default=False, editable=False)
+    ssh_connection = models.ForeignKey(
+        "fleet.SshConnection", on_delete=models.PROTECT, null=True, blank=True, related_name="servers"
+    )
 
     objects = ServerQuerySet.as_manager()
 

@@ -1,5 +1,13 @@
 """The only code that writes servers and their telemetry."""
 
+from apps.fleet.services.commands import (
+    cancel_run,
+    cleaned_command,
+    end_lost_runs,
+    executor_for_server,
+    run_command,
+    run_in_background,
+)
 from apps.fleet.services.presence import follow_server, mark_silent_servers, note_alert
 from apps.fleet.services.rollups import roll_up
 from apps.fleet.services.samples import Outcome, Push, accept_samples
@@ -10,8 +18,24 @@ from apps.fleet.services.servers import (
     note_metrics_exported,
     update_server,
 )
+from apps.fleet.services.ssh_connections import create_connection, delete_connection, update_connection
+from apps.fleet.services.ssh_imports import import_machines, read_machines
+from apps.fleet.services.ssh_keys import accept_host_key, test_connection
 
 __all__ = [
+    "accept_host_key",
+    "cancel_run",
+    "cleaned_command",
+    "create_connection",
+    "delete_connection",
+    "end_lost_runs",
+    "executor_for_server",
+    "import_machines",
+    "read_machines",
+    "run_command",
+    "run_in_background",
+    "test_connection",
+    "update_connection",
     "Outcome",
     "Push",
     "accept_samples",

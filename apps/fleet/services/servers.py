@@ -11,12 +11,12 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
-from apps.core.errors import Conflict, Invalid, NotFound, PreconditionFailed
+from apps.core.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
 from apps.core.events import Subject, emit
 from apps.core.leases import next_value
 from apps.core.models import Tag
 from apps.core.principals import Principal, system
-from apps.fleet.models import DirtyBucket, Server, ServerState
+from apps.fleet.models import DirtyBucket, Server, ServerState, SshConnection
 
 LOCAL_SLUG = "local"
 #: Paths of /agents, and words that mean something else where a slug may stand.
@@ -45,15 +45,18 @@ def create_server(
     description: str = "",
     metadata: Mapping[str, Any] | None = None,
     tags: Iterable[str] = (),
+    ssh_connection_id: UUID | str | None = None,
 ) -> Server:
     """Add a server; its status is unknown until its first sample.
 
     Args:
         slug: made from the name where empty.
+        ssh_connection_id: how commands reach it.
 
     Raises:
-        Invalid: an empty name, a slug of the wrong form or a reserved one (422).
+        Invalid: an empty name, a slug of the wrong form or a reserved one, no such SSH connection (422).
         Conflict: the slug is taken (409).
+        Forbidden: an SSH connection is given, and the caller may not use any (403).
 
     Emits: server.created
     """
@@ -67,7 +70,13 @@ def create_server(
         if slug and Server.objects.filter(slug=slug).exists():
             raise Conflict(f"The slug {slug} is taken; choose another.", code="slug_taken")
         server = _insert(
-            name=name, slug=chosen, host=host.strip(), port=port, description=description, metadata=dict(metadata or {})
+            name=name,
+            slug=chosen,
+            host=host.strip(),
+            port=port,
+            description=description,
+            metadata=dict(metadata or {}),
+            ssh_connection_id=_usable_connection(ssh_connection_id, actor),
         )
         words = _set_tags(server, tags)
         emit(
@@ -117,7 +126,7 @@ def update_server(
     """Change a server.
 
     Args:
-        changes: any of name, slug, host, port, description, metadata, tags; others are ignored.
+        changes: any of name, slug, host, port, description, metadata, tags, ssh_connection_id; others are ignored.
         revision: the revision that the caller has seen; None where it does not care.
 
     Raises:
@@ -125,6 +134,7 @@ def update_server(
         Conflict: the slug is taken, or the server is `local` and would lose its slug (409).
         PreconditionFailed: the server was changed since (412).
         NotFound: it was removed meanwhile (404).
+        Forbidden: another SSH connection is given, and the caller may not use any (403).
 
     Emits: server.updated, where something changed.
     """
@@ -148,13 +158,18 @@ def update_server(
             if Server.objects.filter(slug=changes["slug"]).exists():
                 raise Conflict(f"The slug {changes['slug']} is taken; choose another.", code="slug_taken")
             row.slug = changes["slug"]
+        if "ssh_connection_id" in changes and str(changes["ssh_connection_id"] or "") != str(
+            row.ssh_connection_id or ""
+        ):
+            row.ssh_connection_id = _usable_connection(changes["ssh_connection_id"], actor)
         if "tags" in changes:
             _set_tags(row, changes["tags"])
         after = {**_audited(row), "tags": _words(row)}
         changed = sorted(field for field in after if after[field] != before[field])
         if changed:
             row.revision += 1
-            row.save(update_fields=[*(field for field in changed if field != "tags"), "revision", "updated_at"])
+            fields = ["ssh_connection" if name == "ssh_connection_id" else name for name in changed if name != "tags"]
+            row.save(update_fields=[*fields, "revision", "updated_at"])
             emit(
                 "server.updated",
                 subject=subject_of(row),
@@ -222,7 +237,20 @@ def _insert(**fields: Any) -> Server:
 
 
 def _audited(server: Server) -> dict[str, Any]:
-    return {field: getattr(server, field) for field in ("slug", *WRITABLE)}
+    bound = str(server.ssh_connection_id) if server.ssh_connection_id else None
+    return {**{field: getattr(server, field) for field in ("slug", *WRITABLE)}, "ssh_connection_id": bound}
+
+
+def _usable_connection(connection_id: UUID | str | None, actor: Principal) -> UUID | None:
+    """Return the id of an SSH connection that the caller may bind a server to."""
+    if not connection_id:
+        return None
+    if not actor.can("ssh_connections:use"):
+        raise Forbidden("To bind a server to an SSH connection you need the permission ssh_connections:use.")
+    found = SshConnection.objects.filter(pk=connection_id).values_list("pk", flat=True).first()
+    if found is None:
+        raise Invalid({"ssh_connection_id": "there is no such SSH connection"})
+    return found
 
 
 def _words(server: Server) -> list[str]:

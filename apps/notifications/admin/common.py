@@ -14,6 +14,7 @@ SOURCES = [
     ("heartbeat", "Heartbeats"),
     ("certificate", "Certificates"),
     ("server", "Servers"),
+    ("log", "Log rules"),
     ("external", "Other systems"),
 ]
 

@@ -1,20 +1,22 @@
 """What is kept: the database, its schema, its clock, and whether its secrets still open."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from django.apps import apps
-from django.db import DatabaseError, connection, models
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
 
 from apps.core import crypto
 from apps.core.care.doctor.findings import Finding, failed, fine, notice
-from apps.core.fields import SealedTextField, sealed_fields
+from apps.core.care.vault import left_to_reseal, open_sample
+from apps.core.conditions import lasting_condition
+from apps.core.leases import last_runs
 from apps.core.models import Canary
 
-SAMPLE = 20
 SKEW_S = 2.0
-TELL = 3
+#: A drill is due every 30 days.
+DRILL_LATE = timedelta(days=33)
 
 
 def check_database() -> Iterator[Finding]:
@@ -83,35 +85,37 @@ def check_canary() -> Iterator[Finding]:
 
 
 def check_sealed_values() -> Iterator[Finding]:
-    """Open some secrets of every table, chosen at random."""
-    opened, broken = 0, []
-    for model in apps.get_models():
-        for field in sealed_fields(model):
-            done, wrong = _open_some(model, field)
-            opened += done
-            broken += wrong
-    if broken:
-        told = "; ".join(broken[:TELL])
+    """Open some secrets of every table, chosen at random, and say which wait for the present key."""
+    found = open_sample()
+    if found.broken:
         yield failed(
             "sealed values",
-            f"{len(broken)} of {opened + len(broken)} secrets tried do not open ({told});"
+            f"{len(found.broken)} of {found.opened + len(found.broken)} secrets tried do not open ({found.told()});"
             " put the vault key they name into VAULT_KEYS_OLD, or enter them anew.",
         )
+    elif left := left_to_reseal():
+        yield notice(
+            "sealed values",
+            f"{found.opened} secrets were tried, all of them open; {left} still have a former vault key:"
+            " run `manage.py vault rekey`.",
+        )
     else:
+        opened = found.opened
         yield fine(
             "sealed values", f"{opened} secrets were tried, all of them open." if opened else "No secret is kept yet."
         )
 
 
-def _open_some(model: type[models.Model], field: SealedTextField) -> tuple[int, list[str]]:
-    rows = model._base_manager.exclude(**{f"{field.name}__isnull": True}).order_by("?").values_list("pk", field.name)
-    opened, broken = 0, []
-    for key, token in rows[:SAMPLE]:
-        if not token:
-            continue
-        try:
-            crypto.unseal(str(token), field.context_of(key))
-            opened += 1
-        except crypto.CryptoError as error:
-            broken.append(f"{model._meta.db_table}.{field.column} of {key}: {error}")
-    return opened, broken
+def check_drill() -> Iterator[Finding]:
+    """Say when the vault's monthly drill was last, and whether it failed."""
+    broken = lasting_condition("vault:drill")
+    if broken is not None:
+        yield failed("vault drill", broken.message)
+        return
+    last = last_runs("vault:").get("drill")
+    if last is None:
+        yield notice("vault drill", "No drill yet; the worker makes the first one within an hour of its start.")
+    elif timezone.now() - last > DRILL_LATE:
+        yield notice("vault drill", f"The last drill was on {last:%Y-%m-%d}; run `manage.py vault drill`.")
+    else:
+        yield fine("vault drill", f"The last drill, on {last:%Y-%m-%d}, opened all that it tried.")

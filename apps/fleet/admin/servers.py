@@ -18,12 +18,12 @@ from django.utils.safestring import SafeString
 from apps.core.admin.access import may, require
 from apps.core.admin.base import ConsoleAdmin
 from apps.core.admin.columns import column
-from apps.core.admin.forms import ConsoleForm, WordsField
+from apps.core.admin.forms import ConsoleForm, WordsField, choices
 from apps.core.admin.navigation import WATCH, navigate
 from apps.core.admin.panels import MAIN, Panel, Tile, panels, tiles
 from apps.core.templatetags.console import ago, badge, meter, sparkline
 from apps.fleet import services
-from apps.fleet.models import Server, ServerState
+from apps.fleet.models import Server, ServerState, SshConnection
 from apps.fleet.models.telemetry import Rollup1m
 from apps.fleet.selectors import latest_snapshot, local_server, process_table
 from apps.fleet.states import Health, Presence
@@ -53,7 +53,26 @@ class ServerForm(ConsoleForm):
     host = forms.CharField(max_length=255, required=False, label="Host name or address")
     port = forms.IntegerField(min_value=1, max_value=65535, initial=22, label="SSH port")
     tags = WordsField(required=False, help_text="Words by which servers are grouped, apart by commas.")
+    ssh_connection_id = forms.ChoiceField(
+        required=False,
+        label="Commands reach it by",
+        help_text="An SSH connection, with its own host, port and pinned key.",
+    )
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["ssh_connection_id"]
+        rows = SshConnection.objects.order_by("name").values_list("pk", "name")[:500]
+        field.choices = choices([(str(key), name) for key, name in rows], empty="Nothing")
+
+
+class ServerFormWithoutWay(ServerForm):
+    """What people set of a server who may not choose how commands reach it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        del self.fields["ssh_connection_id"]
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -188,10 +207,15 @@ class ServerAdmin(ConsoleAdmin):
         """Show when it sent last."""
         return ago(row.state.last_seen_at)
 
+    def form_for(self, request: HttpRequest, row: Server | None) -> type[ConsoleForm]:
+        """Return the form; who may not use SSH connections is offered none."""
+        return ServerForm if may(request, "ssh_connections:use") else ServerFormWithoutWay
+
     def initial(self, request: HttpRequest, row: Server | None) -> dict[str, Any]:
         """Return the form's values."""
         values = super().initial(request, row)
         if row is not None:
+            values["ssh_connection_id"] = str(row.ssh_connection_id or "")
             values["tags"] = [tag.name for tag in row.tags.all()]
         return values
 
@@ -203,10 +227,13 @@ class ServerAdmin(ConsoleAdmin):
 
     def create(self, request: HttpRequest, data: dict[str, Any]) -> Server:
         """Add a server."""
-        return services.create_server(actor=require(request, "servers:create"), **data)
+        given = {**data, "ssh_connection_id": data.get("ssh_connection_id") or None}
+        return services.create_server(actor=require(request, "servers:create"), **given)
 
     def update(self, request: HttpRequest, row: Server, data: dict[str, Any]) -> Server:
         """Change a server."""
+        if "ssh_connection_id" in data:
+            data = {**data, "ssh_connection_id": data["ssh_connection_id"] or None}
         return services.update_server(actor=require(request, "servers:update"), server=row, changes=data)
 
     def remove(self, request: HttpRequest, row: Server) -> None:

@@ -1,0 +1,229 @@
+"""How a command reaches a machine: over SSH, or on the platform's own host."""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
+from typing import Protocol
+
+from django.conf import settings
+
+from apps.core.errors import Conflict, Forbidden
+from apps.core.masking import Masker
+from apps.core.principals import Principal
+from apps.fleet.commands import Cancelled, Command, Deadline, OnOutput, Outcome
+from apps.fleet.models import Server, SshConnection
+from apps.fleet.selectors.ssh import chain_of, token_of, way_of
+from apps.fleet.ssh import Hop, Reason, Session, SshFault, connect, pool, run
+from apps.secrets.services import read_for_use
+
+GRACE_S = 2.0
+LINGER_S = 1.0
+TICK_S = 0.2
+#: What a local command gets of this process's surroundings, which hold the platform's own keys.
+LOCAL_ENV = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "SHELL")
+
+
+class Executor(Protocol):
+    """A way to run a command on one machine.
+
+    Attributes:
+        name: "ssh" or "local".
+        target: the machine, as people call it.
+    """
+
+    name: str
+    target: str
+
+    def run(self, command: Command, *, on_output: OnOutput, cancelled: Cancelled) -> Outcome:
+        """Run a command and follow it to its end; output comes masked. Blocks.
+
+        Raises:
+            SshFault: it could not be run, or how it ended is not known.
+        """
+        ...
+
+
+class SshExecutor:
+    """Runs commands over an SSH connection, on one that is open already where there is one."""
+
+    name = "ssh"
+
+    def __init__(self, connection: SshConnection, actor: Principal) -> None:
+        self.connection, self.actor = connection, actor
+        self.target = connection.name
+
+    def run(self, command: Command, *, on_output: OnOutput, cancelled: Cancelled) -> Outcome:
+        """Run a command over there."""
+        chain, connection = chain_of(self.connection), self.connection
+        password = ""
+        if command.sudo and connection.sudo_secret_id:
+            purpose = f"sudo on {connection.name}"
+            password = read_for_use(secret_id=connection.sudo_secret_id, purpose=purpose, actor=self.actor)
+            command = replace(command, sudo_password=password)
+
+        def open_session() -> Session:
+            # The credentials are read only where a connection is opened.
+            return _connected(way_of(chain, actor=self.actor), cancelled)
+
+        with pool.lease(str(connection.pk), token_of(chain), open_session) as session:
+            of_way, of_run = session.masker.stream(), Masker([password]).stream()
+
+            def take(data: bytes) -> None:
+                _give(on_output, of_run.feed(of_way.feed(data)))
+
+            try:
+                return run(session.transport, command, on_output=take, cancelled=cancelled)
+            finally:
+                _give(on_output, of_run.feed(of_way.flush()) + of_run.flush())
+
+
+def _connected(way: list[Hop], cancelled: Cancelled) -> Session:
+    """Connect, and keep asking meanwhile whether that is still wanted: this is also what renews a run's lease."""
+    opened: Future[Session] = Future()
+
+    def work() -> None:
+        try:
+            opened.set_result(connect(way))
+        except BaseException as error:
+            opened.set_exception(error)
+
+    threading.Thread(target=work, name="ssh-connect", daemon=True).start()
+    while True:
+        try:
+            return opened.result(TICK_S)
+        except FutureTimeout:
+            if opened.done():
+                raise
+            if cancelled():
+                opened.add_done_callback(lambda done: None if done.exception() else done.result().close())
+                raise SshFault(Reason.CANCELLED, "connect", "It was cancelled before the command began.") from None
+
+
+def _give(on_output: OnOutput, data: bytes) -> None:
+    if data:
+        on_output(data)
+
+
+class LocalExecutor:
+    """Runs commands on the platform's own host, as the platform's own user."""
+
+    name = "local"
+
+    def __init__(self, target: str = "local") -> None:
+        self.target = target
+
+    def run(self, command: Command, *, on_output: OnOutput, cancelled: Cancelled) -> Outcome:
+        """Run a command with /bin/sh in a process group of its own."""
+        deadline = Deadline(command.timeout_s)
+        env = {name: os.environ[name] for name in LOCAL_ENV if name in os.environ}
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", command.text],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**env, **command.env},
+            cwd="/",
+            start_new_session=True,
+        )
+        try:
+            return self._follow(process, command, deadline, on_output, cancelled)
+        finally:
+            _kill(process, signal.SIGKILL)  # what it left behind in its group
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None and not pipe.closed:
+                    pipe.close()
+
+    def _follow(
+        self,
+        process: "subprocess.Popen[bytes]",
+        command: Command,
+        deadline: Deadline,
+        on_output: OnOutput,
+        cancelled: Cancelled,
+    ) -> Outcome:
+        assert process.stdin is not None and process.stdout is not None
+        pending, ended_at = memoryview(command.stdin), 0.0
+        os.set_blocking(process.stdin.fileno(), False)
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(process.stdout, selectors.EVENT_READ)
+            if pending:
+                waiting.register(process.stdin, selectors.EVENT_WRITE)
+            else:
+                process.stdin.close()
+            while True:
+                for key, _ in waiting.select(TICK_S):
+                    if key.fileobj is process.stdout:
+                        data = os.read(process.stdout.fileno(), 32768)
+                        if not data:
+                            waiting.unregister(process.stdout)
+                            return self._outcome(process, deadline, cancelled)
+                        on_output(data)
+                    else:
+                        try:
+                            pending = pending[os.write(process.stdin.fileno(), pending[:32768]) :]
+                        except BrokenPipeError:
+                            pending = pending[:0]
+                        if not pending:
+                            waiting.unregister(process.stdin)
+                            process.stdin.close()
+                if process.poll() is not None:
+                    ended_at = ended_at or time.monotonic()
+                    if time.monotonic() - ended_at > LINGER_S:
+                        return self._outcome(process, deadline, cancelled)
+                elif cancelled():
+                    return self._end(process, "cancelled")
+                elif deadline.is_over:
+                    return self._end(process, "timed_out")
+
+    def _outcome(self, process: "subprocess.Popen[bytes]", deadline: Deadline, cancelled: Cancelled) -> Outcome:
+        while process.poll() is None:  # it closed its output and goes on
+            if cancelled():
+                return self._end(process, "cancelled")
+            if deadline.is_over:
+                return self._end(process, "timed_out")
+            time.sleep(TICK_S / 4)
+        code = process.returncode
+        if code < 0:
+            return Outcome("exited", None, signal.Signals(-code).name.removeprefix("SIG"))
+        return Outcome("exited", code)
+
+    def _end(self, process: "subprocess.Popen[bytes]", how: str) -> Outcome:
+        _kill(process, signal.SIGTERM)
+        try:
+            process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            _kill(process, signal.SIGKILL)
+        return Outcome(how)
+
+
+def _kill(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def executor_of(server: Server, actor: Principal) -> Executor:
+    """Return how commands reach a server.
+
+    Raises:
+        Conflict: no way leads there, or local commands are switched off (409).
+        Forbidden: it is the platform's own host, and the caller may not (403).
+    """
+    if server.ssh_connection is not None:
+        return SshExecutor(server.ssh_connection, actor)
+    if not server.is_local:
+        raise Conflict(f"No way leads to {server.name}: choose an SSH connection for it.", code="no_executor")
+    if not actor.can("servers:execute_local"):
+        raise Forbidden("Commands on the platform's own host need the permission servers:execute_local.")
+    if not settings.LOCAL_COMMANDS:
+        raise Conflict(
+            "Commands on the platform's own host are off; LOCAL_COMMANDS=on allows them.", code="local_commands_off"
+        )  # fmt: skip
+    return LocalExecutor(server.name)

@@ -1,0 +1,67 @@
+"""`manage.py import-machines`: machines of other tools, from their files."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.core.errors import DomainError
+from apps.core.principals import system
+from apps.fleet.importers import SourceFile, importers
+from apps.fleet.services.ssh_imports import EXISTS, IMPOSSIBLE, NEW, import_machines, read_machines
+from apps.secrets.models import Secret
+
+MARKS = {NEW: "new     ", EXISTS: "exists  ", IMPOSSIBLE: "can't   "}
+
+
+class Command(BaseCommand):
+    """Makes SSH connections, servers and pinned host keys of what another tool's files say."""
+
+    help = "Import machines; --dry-run tells what would be made. A second time makes nothing twice."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the format, the files, what signs in, and whether to make anything."""
+        known = ", ".join(f"{name} ({one.label})" for name, one in importers.items())
+        parser.add_argument("format", choices=list(importers), metavar="FORMAT", help=known)
+        parser.add_argument("files", nargs="+", metavar="FILE", help="- reads the standard input")
+        parser.add_argument("--dry-run", action="store_true", help="make nothing")
+        parser.add_argument("--username", default="", help="for machines whose file names none")
+        parser.add_argument("--secret", default="", help="name of a password or key in the vault that signs in")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print a line for each thing."""
+        files = [SourceFile(Path(name).name, self._read(name)) for name in options["files"]]
+        secret = Secret.objects.filter(name=options["secret"]).first() if options["secret"] else None
+        if options["secret"] and secret is None:
+            raise CommandError(f"There is no secret called “{options['secret']}” in the vault.")
+        try:
+            report = import_machines(
+                actor=system("import"),
+                format=options["format"],
+                drafts=read_machines(options["format"], files),
+                dry_run=options["dry_run"],
+                username=options["username"],
+                secret_id=secret.pk if secret else None,
+            )
+        except DomainError as error:
+            raise CommandError(str(error)) from error
+        for item in report.items:
+            self.stdout.write(f"{MARKS[item.outcome]} {item.kind} “{item.name}” ({item.place}) {item.summary}".rstrip())
+            for line in [item.reason, *item.notes] if item.outcome != EXISTS else []:
+                if line:
+                    self.stdout.write(f"           {line}")
+        counts = report.counts()
+        verb = "would be made" if report.dry_run else "made"
+        self.stdout.write(
+            f"\n{counts[NEW]} {verb}, {counts[EXISTS]} there already, {counts[IMPOSSIBLE]} can't be made."
+        )
+
+    @staticmethod
+    def _read(name: str) -> str:
+        try:
+            return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+        except OSError as error:
+            raise CommandError(f"{name} can't be read: {error.strerror}.") from error
+        except UnicodeDecodeError:
+            raise CommandError(f"{name} is no text in UTF-8.") from None

@@ -1,0 +1,180 @@
+"""Log lines, looked for and counted.
+
+The newest come first. A line's id grows with its time, so a range of time is a range of ids, and a page goes on below
+the last id of the page before.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models.expressions import RawSQL
+
+from apps.core.errors import NotFound
+from apps.core.principals import Principal
+from apps.fleet.logs.bodies import line_body
+from apps.fleet.logs.entries import LEVELS, SOURCES
+from apps.fleet.logs.words import Term, as_fts5, as_fts5_of_unwanted, as_tsquery, matches, places
+from apps.fleet.models import LogEntry, LogState, Server
+from apps.fleet.models.logs import ID_BITS
+from apps.fleet.querysets import LogEntryQuerySet
+from apps.fleet.states import LogLevel
+
+COUNT_MOST = 10_000
+#: From this level on a small index of its own finds lines.
+_BAD = int(LogLevel.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """What is looked for.
+
+    Args:
+        levels, sources: any of these; empty: all.
+        since, until: epoch ms, the second excluded. before, after: ids between which lines lie.
+    """
+
+    server: Server | None = None
+    levels: frozenset[int] = frozenset()
+    sources: frozenset[int] = frozenset()
+    source_name: str = ""
+    terms: tuple[Term, ...] = ()
+    since: int | None = None
+    until: int | None = None
+    before: int | None = None
+    after: int | None = None
+
+    def covers(self, body: dict[str, Any]) -> bool:
+        """Return whether a line, as the API shows it, is one of those looked for; time aside."""
+        return (
+            (self.server is None or body["server_id"] == str(self.server.id))
+            and (not self.levels or LEVELS[body["level"]] in self.levels)
+            and (not self.sources or SOURCES[body["source"]] in self.sources)
+            and (not self.source_name or body["source_name"] == self.source_name)
+            and matches(self.terms, body["message"])
+        )
+
+
+@dataclass(slots=True)
+class LogPage:
+    """A page of lines, as the API shows them."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    has_more: bool = False
+    last_id: int | None = None
+
+
+def _filtered(query: LogQuery, principal: Principal) -> LogEntryQuerySet:
+    rows: LogEntryQuerySet = LogEntry.objects.visible_to(principal)
+    if query.server is not None:
+        rows = rows.filter(num=query.server.num)
+    if query.levels:
+        rows = rows.filter(level__in=sorted(query.levels))
+        if min(query.levels) >= _BAD:
+            rows = rows.filter(level__gte=_BAD)  # says the same, in the words of the index
+    if query.sources:
+        rows = rows.filter(source__in=sorted(query.sources))
+    if query.source_name:
+        rows = rows.filter(source_name=query.source_name)
+    if query.since is not None:
+        rows = rows.filter(id__gte=query.since << ID_BITS)
+    if query.until is not None:
+        rows = rows.filter(id__lt=query.until << ID_BITS)
+    if query.before is not None:
+        rows = rows.filter(id__lt=query.before)
+    if query.after is not None:
+        rows = rows.filter(id__gt=query.after)
+    return _with_words(rows, query.terms)
+
+
+def _with_words(rows: LogEntryQuerySet, terms: Sequence[Term]) -> LogEntryQuerySet:
+    if not terms:
+        return rows
+    table, tables = LogEntry._meta.db_table, []
+    wanted = as_fts5(terms)
+    if connection.vendor == "postgresql":
+        where, word = [f"{table}.words @@ to_tsquery('simple', %s)"], as_tsquery(terms)
+    elif wanted:  # joined, so that the index hands out the newest first and stops at the page's end
+        tables, word = ["fleet_logsearch"], wanted
+        where = ["fleet_logsearch.fleet_logsearch MATCH %s", f"fleet_logsearch.rowid = {table}.id"]
+    else:
+        word = as_fts5_of_unwanted(terms)
+        looked_up = f"SELECT 1 FROM fleet_logsearch AS s WHERE s.fleet_logsearch MATCH %s AND s.rowid = {table}.id"
+        where = [f"NOT EXISTS ({looked_up})"]
+    found: Any = rows.extra(tables=tables, where=where, params=[word])
+    narrowed: LogEntryQuerySet = found
+    return narrowed
+
+
+def search_logs(query: LogQuery, principal: Principal, *, limit: int, offset: int = 0) -> LogPage:
+    """Return a page of the lines that match, newest first, with the places of the words looked for.
+
+    Two queries: the lines, and the servers they are of.
+    """
+    rows = _filtered(query, principal)
+    order: Any = "-id"
+    if connection.vendor != "postgresql" and as_fts5(query.terms):
+        order = RawSQL("fleet_logsearch.rowid", []).desc()
+    found = list(rows.order_by(order)[offset : offset + limit + 1])
+    shown = found[:limit]
+    return LogPage(_bodies(shown, query.terms), len(found) > limit, shown[-1].id if shown else None)
+
+
+def count_logs(query: LogQuery, principal: Principal) -> tuple[int, bool]:
+    """Return (how many lines match, whether that is exact); no more than 10,000 are counted."""
+    count = _filtered(replace(query, before=None), principal).order_by()[: COUNT_MOST + 1].count()
+    return (COUNT_MOST, False) if count > COUNT_MOST else (count, True)
+
+
+def _bodies(rows: Iterable[LogEntry], terms: Sequence[Term] = ()) -> list[dict[str, Any]]:
+    rows = list(rows)
+    servers = {
+        num: (str(id), slug)
+        for num, id, slug in Server.objects.filter(num__in={row.num for row in rows}).values_list("num", "id", "slug")
+    }
+    bodies = []
+    for row in rows:
+        server_id, slug = servers.get(row.num, ("", ""))
+        body = line_body(
+            id=row.id,
+            server_id=server_id,
+            slug=slug,
+            received_at=row.received_at,
+            sent_at=row.sent_at,
+            level=row.level,
+            source=row.source,
+            source_name=row.source_name,
+            message=row.message,
+            fields=row.fields,
+            is_cut=row.is_cut,
+        )
+        body["highlights"] = [list(place) for place in places(terms, row.message)] if terms else []
+        bodies.append(body)
+    return bodies
+
+
+def log_context(line_id: str, principal: Principal, *, before: int, after: int) -> list[dict[str, Any]]:
+    """Return a line with those that came before and after it from the same source of its server, oldest first.
+
+    Raises:
+        NotFound: no such line, or it is not the caller's to see (404).
+    """
+    rows: LogEntryQuerySet = LogEntry.objects.visible_to(principal)
+    number = int(line_id) if line_id.isascii() and line_id.isdigit() and len(line_id) < 20 else -1
+    line = rows.filter(id=number).first() if 0 <= number < 2**63 else None
+    if line is None:
+        raise NotFound("There is no such log line: it may be older than lines are kept.")
+    same = rows.filter(num=line.num, source=line.source, source_name=line.source_name)
+    older = list(same.filter(id__lt=line.id).order_by("-id")[:before])
+    newer = list(same.filter(id__gt=line.id).order_by("id")[:after])
+    return _bodies([*reversed(older), line, *newer])
+
+
+def log_volumes(principal: Principal, server_ids: Iterable[UUID] | None = None) -> list[LogState]:
+    """Return how much of the servers' logs is kept, the largest first."""
+    rows = LogState.objects.filter(server__in=Server.objects.visible_to(principal)).select_related("server")
+    if server_ids is not None:
+        rows = rows.filter(server_id__in=list(server_ids))
+    return list(rows.order_by("-bytes", "server_id"))

@@ -1,0 +1,93 @@
+"""The way to a machine: its jump hosts, what signs in, and a token that changes with any of it."""
+
+import hashlib
+from collections.abc import Sequence
+from uuid import UUID
+
+from apps.core.errors import Conflict, NotFound
+from apps.core.principals import Principal
+from apps.fleet.models import SshConnection
+from apps.fleet.ssh import Hop
+from apps.secrets.models import Secret
+from apps.secrets.services import read_for_use
+
+HOPS_MOST = 5
+
+
+def find_connection(connection_id: UUID | str, principal: Principal) -> SshConnection:
+    """Return a connection with its state.
+
+    Raises:
+        NotFound: there is none, or the caller may not see it (404).
+    """
+    rows = SshConnection.objects.visible_to(principal).select_related("state", "jump_host")
+    found: SshConnection | None = rows.filter(pk=connection_id).first()
+    if found is None:
+        raise NotFound("There is no such SSH connection.")
+    return found
+
+
+def chain_of(connection: SshConnection) -> list[SshConnection]:
+    """Return the connection behind its jump hosts, the outermost first.
+
+    Raises:
+        Conflict: the jump hosts lead in a circle, or are too many (409).
+    """
+    chain = [SshConnection.objects.select_related("state").get(pk=connection.pk)]
+    while chain[0].jump_host_id:
+        if len(chain) > HOPS_MOST or chain[0].jump_host_id in {one.pk for one in chain}:
+            raise Conflict("The jump hosts of this connection lead in a circle.", code="jump_host_loop")
+        chain.insert(0, SshConnection.objects.select_related("state").get(pk=chain[0].jump_host_id))
+    return chain
+
+
+def token_of(chain: Sequence[SshConnection]) -> str:
+    """Return what changes when a row, a pinned key or a secret on the way does."""
+    ids = {key for one in chain for key in (one.secret_id, one.passphrase_secret_id) if key}
+    versions: dict[UUID | None, object] = {
+        row[0]: row[1:] for row in Secret.objects.filter(pk__in=ids).values_list("pk", "version", "rotated_at")
+    }
+    parts = [
+        (
+            str(one.pk),
+            one.revision,
+            one.state.host_key,
+            str(versions.get(one.secret_id)),
+            str(versions.get(one.passphrase_secret_id)),
+        )
+        for one in chain
+    ]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def way_of(chain: Sequence[SshConnection], *, actor: Principal) -> list[Hop]:
+    """Return the hops with their credentials, which counts as a use of the secrets.
+
+    Raises:
+        NotFound: a secret is gone (404).
+
+    Emits: secret.used
+    """
+    return [_hop(one, actor) for one in chain]
+
+
+def _hop(row: SshConnection, actor: Principal) -> Hop:
+    def value(secret_id: UUID | None) -> str:
+        return read_for_use(secret_id=secret_id, purpose=f"SSH to {row.name}", actor=actor) if secret_id else ""
+
+    secret = value(row.secret_id) if row.auth_method != SshConnection.Auth.AGENT else ""
+    is_key = row.auth_method == SshConnection.Auth.KEY
+    return Hop(
+        id=str(row.pk),
+        name=row.name,
+        hostname=row.hostname,
+        port=row.port,
+        username=row.username,
+        auth_method=row.auth_method,
+        pinned=row.state.host_key,
+        password="" if is_key else secret,
+        private_key=secret if is_key else "",
+        passphrase=value(row.passphrase_secret_id) if is_key else "",
+        timeout_s=float(row.connect_timeout_s),
+        keepalive_s=row.keepalive_s,
+    )
