@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import paramiko
+import pytest
 
 USER = pwd.getpwuid(os.getuid()).pw_name
 SUDO_PASSWORD = "canary-of-sudo-Zq8"
@@ -44,12 +45,22 @@ def _end_with_us() -> None:
     _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
+def _program(name: str) -> str:
+    """Return the path of a program of OpenSSH. A machine without it leaves these tests out; CI has to have it."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if found is None:
+        if os.environ.get("CI"):
+            raise RuntimeError(f"There is no {name}; install openssh-server and openssh-client.")
+        pytest.skip(f"needs {name}: apt-get install openssh-server openssh-client")
+    return found
+
+
 def make_key(folder: Path, name: str, kind: str = "ed25519", passphrase: str = "") -> Path:
     """Return the path of a new private key; its public half lies beside it."""
     path = folder / name
     size = ["-b", "2048"] if kind == "rsa" else []
     subprocess.run(
-        ["ssh-keygen", "-q", "-t", kind, *size, "-N", passphrase, "-C", name, "-f", str(path)], check=True
+        [_program("ssh-keygen"), "-q", "-t", kind, *size, "-N", passphrase, "-C", name, "-f", str(path)], check=True
     )  # fmt: skip
     return path
 
@@ -100,9 +111,8 @@ def sshd(folder: Path, *, accepts: list[Path], host_key: Path | None = None, por
             f"SetEnv PATH={bin}:/usr/bin:/bin\n"
         )
         log = (folder / "sshd.log").open("wb")
-        binary = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin") or "/usr/sbin/sshd"
         process = subprocess.Popen(
-            [binary, "-D", "-e", "-f", str(folder / "sshd_config")],
+            [_program("sshd"), "-D", "-e", "-f", str(folder / "sshd_config")],
             stderr=log,
             stdin=subprocess.DEVNULL,
             preexec_fn=_end_with_us,
