@@ -1,6 +1,7 @@
 """The ends of secrets: people are told once before, and once when it has come."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -35,7 +36,7 @@ def tell_of_ends() -> int:
     return told
 
 
-def _tell_one(key: object, state: str) -> int:
+def _tell_one(key: UUID, state: str) -> int:
     with transaction.atomic():
         secret = Secret.objects.select_for_update().filter(pk=key).first()
         if secret is None or secret.expires_at is None or secret.told == state:
