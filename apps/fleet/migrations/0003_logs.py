@@ -16,7 +16,8 @@ _SQLITE = (
     "INSERT INTO fleet_logsearch(fleet_logsearch, rowid, message) VALUES ('delete', old.id, old.message); END",
 )
 _POSTGRESQL = (
-    "CREATE FUNCTION fleet_logwords(text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS "
+    # Replaced: it outlives the tables where a restore drops them.
+    "CREATE OR REPLACE FUNCTION fleet_logwords(text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS "
     "$$ SELECT to_tsvector('simple', translate($1, '"
     + _PUNCTUATION.replace("'", "''")
     + "', '"
