@@ -31,7 +31,7 @@ const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "local";
 const known = document.cookie.split("; ").find((one) => one.startsWith("wk_zone="))?.slice(8);
 if (zone !== "local" && known !== encodeURIComponent(zone)) {
   document.cookie = `wk_zone=${encodeURIComponent(zone)}; path=/admin/; max-age=31536000; samesite=lax`;
-  const written = document.querySelector("input[name=_zone]");
+  const written = document.querySelector(`input[name=_zone]${location.pathname.endsWith("/add/") ? ", input[name=timezone]" : ""}`);
   // A form that was drawn before the zone was known is drawn once more, unless somebody has sent it already.
   if (written && written.value !== zone && document.cookie.includes("wk_zone=") && !document.querySelector(".has-error")) location.reload();
 }
