@@ -80,8 +80,9 @@ class Supervisor:
         log_dir: Path,
         terminal: Callable[[str], None],
         longest_pause_s: float = LONGEST_PAUSE_S,
+        kill_after_s: tuple[float, float] = (KILL_AFTER_S, KILL_LAST_AFTER_S),
     ) -> None:
-        self._longest_pause_s = longest_pause_s
+        self._longest_pause_s, self._kill_after_s = longest_pause_s, kill_after_s
         self._run_dir, self._log_dir, self._terminal = run_dir, log_dir, terminal
         self._children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
@@ -229,7 +230,7 @@ class Supervisor:
         asked_before = self._stops_requested
         begun = time.monotonic()
         # Whoever the others need while they end goes last, and gets what is left of the time.
-        for last, kill_at in ((False, KILL_AFTER_S), (True, KILL_LAST_AFTER_S)):
+        for last, kill_at in zip((False, True), self._kill_after_s, strict=True):
             group = [child for child in self._children.values() if child.spec.stop_last is last]
             self._signal(group, signal.SIGTERM)
             killed = False

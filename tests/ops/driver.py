@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from config.supervisor import datadir
-from config.supervisor.loop import Spec, StopRequestedError, Supervisor
+from config.supervisor.loop import KILL_AFTER_S, KILL_LAST_AFTER_S, Spec, StopRequestedError, Supervisor
 from config.supervisor.output import say
 
 
@@ -20,7 +20,14 @@ def main() -> None:
     lock = datadir.Lock(folder, address="http://127.0.0.1:1")
     wanted = json.loads(sys.argv[2])
     datadir.await_earlier_run(folder / "run", [each["name"] for each in wanted])
-    supervisor = Supervisor(run_dir=folder / "run", log_dir=folder / "logs", terminal=say)
+    wanted_times = os.environ.get("KILL_AFTER", f"{KILL_AFTER_S} {KILL_LAST_AFTER_S}")
+    kill_after_s, kill_last_after_s = map(float, wanted_times.split())
+    supervisor = Supervisor(
+        run_dir=folder / "run",
+        log_dir=folder / "logs",
+        terminal=say,
+        kill_after_s=(kill_after_s, kill_last_after_s),
+    )
     try:
         for each in wanted:
             supervisor.start(Spec(env=dict(os.environ), cwd=folder, **each))

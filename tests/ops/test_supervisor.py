@@ -60,7 +60,8 @@ def test_time_for_an_end_is_at_most_ten_seconds() -> None:
 
 
 def test_child_that_ignores_term_is_killed(folder: Path) -> None:
-    with supervised(folder, shell("worker", IGNORES_TERM), sleeper("redis", stop_last=True)) as program:
+    children = (shell("worker", IGNORES_TERM), sleeper("redis", stop_last=True))
+    with supervised(folder, *children, env={"KILL_AFTER": "1 2"}) as program:
         pids = [program.pid_of("worker"), program.pid_of("redis")]
         wait_for((folder / "trapped").exists, what="the trap")
         assert program.end() == 0
