@@ -129,7 +129,10 @@ class PingApplication:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MOST))]
             answers = await loop.run_in_executor(self._writer, _store, [ping for ping, _ in batch])
             for (_, tell), answer in zip(batch, answers, strict=True):
-                tell(answer)
+                try:
+                    tell(answer)
+                except Exception:  # a connection that can't be written to costs no other ping its answer
+                    log.exception("a ping could not be answered")
             if not self._waiting:
                 return
             # Those just answered send their next ones at once: waiting for them makes fewer, larger batches.

@@ -8,9 +8,12 @@ from uuid import uuid4
 
 import pytest
 import uvicorn
+from asgiref.sync import async_to_sync
 
 from apps.core import registries
 from apps.core.asgi import Edge, QuickProtocol, Switch
+from apps.core.asgi.quick import Headers
+from apps.core.context import RequestContext
 from apps.monitors.hot import PingApplication
 from apps.monitors.models import Ping
 from tests.factories.heartbeats import make_heartbeat, state_of
@@ -215,3 +218,22 @@ def test_server_that_stops_answers_what_it_has_taken() -> None:
         assert read_answer(connection).startswith(b"HTTP/1.1 200")
         assert connection.recv(1) == b""
     assert state_of(heartbeat).ping_count == 2
+
+
+def test_connection_that_can_not_be_answered_costs_no_other_its_answer() -> None:
+    heartbeat = make_heartbeat()
+    answered: list[int] = []
+
+    def broken(status: int, headers: Headers, content: bytes) -> None:
+        raise OSError("this connection is gone")
+
+    async def send_three() -> None:
+        app = PingApplication()
+        target, facts = f"/ping/{heartbeat.uuid}".encode(), RequestContext("r", "192.0.2.7", "curl/8")
+        for reply in (broken, broken, lambda status, headers, content: answered.append(status)):
+            assert app.take("GET", target, [], facts, reply)
+        await app.drain()
+
+    async_to_sync(send_three)()
+    assert answered == [200]
+    assert state_of(heartbeat).ping_count == 3
