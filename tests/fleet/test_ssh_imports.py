@@ -12,11 +12,11 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from apps.core.errors import Invalid
+from apps.core.imports import ImportReport, SourceFile
 from apps.core.principals import system
-from apps.fleet.importers import SourceFile, importers
+from apps.fleet.importers import importers
 from apps.fleet.models import Server, SshConnection
 from apps.fleet.services import import_machines, read_machines
-from apps.fleet.services.ssh_imports import MachineReport
 from apps.secrets.services import create_secret
 from tests.factories.accounts import client_as, make_user, principal
 from tests.factories.fleet import make_server
@@ -83,13 +83,13 @@ all:
 """
 
 
-def brought(format: str, text: str, *, dry_run: bool = False, **more: Any) -> MachineReport:
+def brought(format: str, text: str, *, dry_run: bool = False, **more: Any) -> ImportReport:
     """Import a text."""
     drafts = read_machines(format, [SourceFile("file", text)])
     return import_machines(actor=ACTOR, format=format, drafts=drafts, dry_run=dry_run, **more)
 
 
-def by_name(report: MachineReport) -> dict[str, Any]:
+def by_name(report: ImportReport) -> dict[str, Any]:
     """Return the items by name."""
     return {item.name: item for item in report.items}
 

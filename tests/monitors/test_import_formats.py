@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from apps.core.errors import Invalid
-from apps.monitors.importers import Draft, SourceFile, importers
+from apps.core.imports import BYTES_MOST, SourceFile
+from apps.monitors.importers import Draft, importers
 from apps.monitors.importers.base import ImportFault
 from apps.monitors.importers.crontab import job_name, reporting
 from apps.monitors.importers.endpoints import final_codes
-from apps.monitors.services.imports import BYTES_MOST, read_drafts
+from apps.monitors.services.imports import read_drafts
 
 SAMPLES = Path(__file__).parent / "samples"
 

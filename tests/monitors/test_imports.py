@@ -13,12 +13,13 @@ from django.core.management import CommandError, call_command
 
 from apps.accounts.models import Role
 from apps.core import runner as runner_module
+from apps.core.imports import ImportReport, SourceFile
 from apps.core.models import Event
 from apps.core.principals import system
 from apps.core.runner import Runner
-from apps.monitors.importers import SourceFile, importers
+from apps.monitors.importers import importers
 from apps.monitors.models import Endpoint, EndpointState, Heartbeat, MaintenanceWindow
-from apps.monitors.services.imports import ImportReport, import_monitors
+from apps.monitors.services.imports import import_monitors
 from apps.monitors.tasks import endpoints as tasks
 from tests.factories.accounts import client_as, client_of, make_user
 from tests.support.console import console_as, inline_scripts

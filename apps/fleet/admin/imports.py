@@ -4,59 +4,30 @@ import base64
 import json
 import zlib
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 
 from apps.core.admin.access import may, require
-from apps.core.admin.forms import ConsoleForm, choices
+from apps.core.admin.forms import choices
+from apps.core.admin.imports import FilesForm, show_report
 from apps.core.admin.pages import page, render
 from apps.core.errors import DomainError, Invalid
-from apps.core.registries import subjects
-from apps.fleet.importers import Draft, SourceFile, importers
-from apps.fleet.importers.base import SERVER
-from apps.fleet.services.ssh_imports import (
-    BYTES_MOST,
-    DRAFTS_MOST,
-    EXISTS,
-    FILES_MOST,
-    IMPOSSIBLE,
-    NEW,
-    MachineItem,
-    MachineReport,
-    import_machines,
-    read_machines,
-)
+from apps.core.imports import DRAFTS_MOST, ImportItem, ImportReport
+from apps.fleet.importers import Draft, importers
+from apps.fleet.importers.base import CONNECTION, HOST_KEY, SERVER
+from apps.fleet.services.ssh_imports import import_machines, read_machines
 from apps.secrets.models import Secret
 
 
-class _Files(forms.ClearableFileInput):
-    allow_multiple_selected = True
-
-
-class _FilesField(forms.FileField):
-    widget = _Files
-
-    def clean(self, data: Any, initial: Any = None) -> list[Any]:
-        """Return the files, none being allowed."""
-        found = data if isinstance(data, list | tuple) else [data] if data else []
-        return [super(_FilesField, self).clean(one, initial) for one in found]
-
-
-class MachineImportForm(ConsoleForm):
+class MachineImportForm(FilesForm):
     """What to import."""
+
+    field_order = ("format",)
 
     format = forms.ChoiceField(
         label="From", initial="ssh_config", choices=lambda: [(name, one.label) for name, one in importers.items()]
-    )
-    uploads = _FilesField(required=False, label="Files", help_text=f"At most {BYTES_MOST >> 20} MB together.")
-    text = forms.CharField(
-        required=False,
-        strip=False,
-        label="Or the text itself",
-        widget=forms.Textarea(attrs={"rows": 8, "class": "wk-mono", "spellcheck": "false"}),
     )
     username = forms.CharField(
         required=False, max_length=64, label="User", help_text="For machines whose file names none."
@@ -64,7 +35,6 @@ class MachineImportForm(ConsoleForm):
     secret_id = forms.ChoiceField(
         required=False, label="Signs in by", help_text="No credential is taken from the files; change it later."
     )  # fmt: skip
-    service_names: ClassVar = {"contents": "uploads"}
 
     def __init__(self, *args: Any, with_vault: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,26 +43,6 @@ class MachineImportForm(ConsoleForm):
         offered = [(str(key), name) for key, name in rows] if with_vault else []
         field: Any = self.fields["secret_id"]
         field.choices = choices(offered, empty="The SSH agent of this platform")
-
-    def clean(self) -> dict[str, Any]:
-        """Return the files as texts."""
-        data = super().clean() or {}
-        uploads = data.get("uploads") or []
-        if len(uploads) > FILES_MOST or sum(one.size for one in uploads) > BYTES_MOST:
-            self.add_error("uploads", f"Give at most {FILES_MOST} files and {BYTES_MOST >> 20} MB at once.")
-            return data
-        files = []
-        for one in uploads:
-            try:
-                files.append(SourceFile(one.name, one.read().decode()))
-            except UnicodeDecodeError:
-                self.add_error("uploads", f"{one.name} is no text in UTF-8.")
-        if (data.get("text") or "").strip():
-            files.append(SourceFile("text", data["text"]))
-        if not files and not self.errors:
-            self.add_error("uploads", "Choose a file, or paste its text.")
-        data["files"] = files
-        return data
 
 
 def _packed(drafts: list[Draft], username: str, secret_id: str) -> str:
@@ -157,30 +107,12 @@ def import_view(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _shown(request: HttpRequest, report: MachineReport, packed: str) -> HttpResponse:
-    order = {NEW: 0, IMPOSSIBLE: 1, EXISTS: 2}
-    return render(
+def _shown(request: HttpRequest, report: ImportReport[ImportItem], packed: str) -> HttpResponse:
+    return show_report(
         request,
-        "console/import_report.html",
-        "What would be imported" if report.dry_run else "Imported",
-        report=report,
+        report,
+        packed,
         label=importers[report.format].label,
-        counts=report.counts(),
-        packed=packed,
-        rows=[_row(item, report.dry_run) for item in sorted(report.items, key=lambda item: order[item.outcome])],
-        snippets=[],
-        back=reverse("admin:fleet_import"),
+        back="admin:fleet_import",
+        subject_kinds={CONNECTION: "ssh_connection", HOST_KEY: "ssh_connection", SERVER: "server"},
     )
-
-
-def _row(item: MachineItem, dry_run: bool) -> dict[str, Any]:
-    subject = subjects.get("server" if item.kind == SERVER else "ssh_connection")
-    words = {NEW: "Will be made" if dry_run else "Made", EXISTS: "There already", IMPOSSIBLE: "Can't be made"}
-    tones = {NEW: "info" if dry_run else "ok", EXISTS: "none", IMPOSSIBLE: "warn"}
-    return {
-        "item": item,
-        "word": words[item.outcome],
-        "tone": tones[item.outcome],
-        "url": subject.url(item.id) if subject and item.id else "",
-        "reason": item.reason if item.outcome == IMPOSSIBLE else "",
-    }

@@ -9,8 +9,9 @@ from rest_framework.response import Response
 
 from apps.core.api.views import ApiView, clean
 from apps.core.errors import Invalid
-from apps.fleet.importers import SourceFile, importers
-from apps.fleet.services.ssh_imports import BYTES_MOST, FILES_MOST, import_machines, read_machines
+from apps.core.imports import BYTES_MOST, FILES_MOST, SourceFile
+from apps.fleet.importers import importers
+from apps.fleet.services.ssh_imports import import_machines, read_machines
 from apps.fleet.states import IMPORT_OUTCOMES
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -10,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from apps.fleet.importers.base import SERVER, Draft, ImportFault, SourceFile, last_jump, port_of, register
+from apps.core.imports import SourceFile
+from apps.fleet.importers.base import SERVER, Draft, ImportFault, last_jump, port_of, register
 
 HOSTS_MOST, NODES_MOST, DEPTH_MOST = 2_000, 100_000, 60
 _RANGE = re.compile(r"\[(\w+):(\w+)(?::(\d+))?\]")
@@ -65,7 +67,7 @@ class _Inventory:
         return found
 
 
-class _Ansible:
+class _Ansible(ABC):
     def read(self, files: Sequence[SourceFile]) -> list[Draft]:
         """Return a draft for each host: a server with its SSH connection."""
         drafts: list[Draft] = []
@@ -76,8 +78,8 @@ class _Ansible:
             drafts += [_draft(inventory, host) for host in inventory.lines]
         return drafts
 
-    def parse(self, file: SourceFile) -> _Inventory:
-        raise NotImplementedError
+    @abstractmethod
+    def parse(self, file: SourceFile) -> _Inventory: ...
 
 
 @register("ansible_ini")

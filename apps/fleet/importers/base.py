@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from apps.core.imports import SourceFile
 from apps.core.registries import Registry
 
 CONNECTION, SERVER, HOST_KEY = "SSH connection", "server", "host key"
@@ -14,14 +15,6 @@ _JUMP = re.compile(r"(?:(?P<user>[^@\s]+)@)?(?P<host>\[[^\]]+\]|[^:\s]+)(?::(?P<
 
 class ImportFault(Exception):
     """A file can't be read; the text says where and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """One file that was given."""
-
-    name: str
-    text: str
 
 
 @dataclass(slots=True)

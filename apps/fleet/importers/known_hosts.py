@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from apps.fleet.importers.base import HOST_KEY, Draft, ImportFault, SourceFile, register
+from apps.core.imports import SourceFile
+from apps.fleet.importers.base import HOST_KEY, Draft, ImportFault, register
 from apps.fleet.ssh import KeyFault, parse_host_key
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.fleet.importers.base import CONNECTION, Draft, ImportFault, SourceFile, last_jump, port_of, register
+from apps.core.imports import SourceFile
+from apps.fleet.importers.base import CONNECTION, Draft, ImportFault, last_jump, port_of, register
 
 _PATTERN = frozenset("*?!")
 #: Keywords that change where one arrives or who lets one in, and that are not brought along.

@@ -4,17 +4,27 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
 from apps.core.errors import DomainError, Forbidden, Invalid
+from apps.core.imports import (
+    BYTES_MOST,
+    DRAFTS_MOST,
+    EXISTS,
+    FILES_MOST,
+    IMPOSSIBLE,
+    NEW,
+    ImportItem,
+    ImportReport,
+    SourceFile,
+)
 from apps.core.net import InvalidTarget
 from apps.core.net.hosts import canonical_host
 from apps.core.principals import Principal
-from apps.fleet.importers import Draft, ImportFault, SourceFile, importers
+from apps.fleet.importers import Draft, ImportFault, importers
 from apps.fleet.importers.base import CONNECTION, HOST_KEY, KINDS, SERVER, jump_parts
 from apps.fleet.models import Server, SshConnection
 from apps.fleet.services.servers import create_server, update_server
@@ -22,8 +32,6 @@ from apps.fleet.services.ssh_connections import create_connection, update_connec
 from apps.fleet.ssh import parse_host_key
 from apps.secrets.models import Secret
 
-BYTES_MOST, FILES_MOST, DRAFTS_MOST = 5 * 1024 * 1024, 50, 2_000
-NEW, EXISTS, IMPOSSIBLE = "new", "exists", "impossible"
 _CODES = {
     CONNECTION: ("ssh_connections:create",),
     SERVER: ("ssh_connections:create", "ssh_connections:use", "servers:create"),
@@ -31,47 +39,6 @@ _CODES = {
 }
 #: Of several keys of one host the first kind is pinned; the same order in which clients ask for them.
 _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
-
-
-@dataclass(slots=True)
-class MachineItem:
-    """What became, or would become, of one thing of a file.
-
-    Args:
-        outcome: "new", "exists" (nothing is made twice) or "impossible"; `reason` says why.
-        id: of the connection or server that was made, or was there; "" where it would be made.
-    """
-
-    place: str
-    kind: str
-    name: str
-    summary: str = ""
-    outcome: str = IMPOSSIBLE
-    reason: str = ""
-    notes: list[str] = field(default_factory=list)
-    id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MachineReport:
-    """Every thing of the files, in their order."""
-
-    format: str
-    dry_run: bool
-    items: list[MachineItem]
-
-    def counts(self) -> dict[str, int]:
-        """Return how many there are of each outcome."""
-        return {word: sum(item.outcome == word for item in self.items) for word in (NEW, EXISTS, IMPOSSIBLE)}
-
-    def shown(self) -> dict[str, Any]:
-        """Return the report as the API shows it."""
-        return {
-            "format": self.format,
-            "dry_run": self.dry_run,
-            "counts": self.counts(),
-            "items": [asdict(item) for item in self.items],
-        }
 
 
 def read_machines(format: str, files: Sequence[SourceFile]) -> list[Draft]:
@@ -105,7 +72,7 @@ def import_machines(
     dry_run: bool,
     username: str = "",
     secret_id: UUID | str | None = None,
-) -> MachineReport:
+) -> ImportReport[ImportItem]:
     """Make what the drafts say, each whole or not at all; a second time makes nothing twice.
 
     Not to be called inside a transaction. No credential is taken from a file.
@@ -132,7 +99,7 @@ def import_machines(
         is_key = category == Secret.Category.SSH_KEY
         method = SshConnection.Auth.KEY if is_key else SshConnection.Auth.PASSWORD
         signing = {"auth_method": method, "secret_id": secret_id}
-    return MachineReport(format, dry_run, _Import(actor, list(drafts), dry_run, username.strip(), signing).run())
+    return ImportReport(format, dry_run, _Import(actor, list(drafts), dry_run, username.strip(), signing).run())
 
 
 class _Import:
@@ -142,24 +109,24 @@ class _Import:
         self.actor, self.drafts, self.dry_run = actor, drafts, dry_run
         self.username, self.signing = username, signing
         self.by_name = {draft.name: number for number, draft in reversed(list(enumerate(drafts)))}
-        self.items: dict[int, MachineItem] = {}
+        self.items: dict[int, ImportItem] = {}
         self.best = self._best_keys()
         wants_rows = any(draft.kind == HOST_KEY for draft in drafts)
         rows = SshConnection.objects.select_related("state").order_by("name")
         self.rows: list[SshConnection] = list(rows) if wants_rows else []
 
-    def run(self) -> list[MachineItem]:
+    def run(self) -> list[ImportItem]:
         """Go over the drafts, jump hosts before those behind them."""
         for number in range(len(self.drafts)):
             self._settle(number, ())
         return [self.items[number] for number in range(len(self.drafts))]
 
-    def _settle(self, number: int, above: tuple[int, ...]) -> MachineItem:
+    def _settle(self, number: int, above: tuple[int, ...]) -> ImportItem:
         known = self.items.get(number)
         if known is not None:
             return known
         draft = self.drafts[number]
-        item = MachineItem(draft.place, draft.kind, draft.name[:200], reason=draft.problem, notes=list(draft.notes))
+        item = ImportItem(draft.place, draft.kind, draft.name[:200], reason=draft.problem, notes=list(draft.notes))
         if number in above:
             item.reason = "Its jump hosts lead in a circle."
             return item
@@ -174,7 +141,7 @@ class _Import:
         self.items[number] = item
         return item
 
-    def _try(self, draft: Draft, item: MachineItem, above: tuple[int, ...]) -> None:
+    def _try(self, draft: Draft, item: ImportItem, above: tuple[int, ...]) -> None:
         try:
             with transaction.atomic():
                 if draft.kind == HOST_KEY:
@@ -194,7 +161,7 @@ class _Import:
 
     # --- machines --------------------------------------------------------------------------------------------------
 
-    def _machine(self, draft: Draft, item: MachineItem, above: tuple[int, ...]) -> None:
+    def _machine(self, draft: Draft, item: ImportItem, above: tuple[int, ...]) -> None:
         values = {name: value for name, value in draft.values.items() if name not in ("jump", "tags")}
         values["username"] = values.get("username") or self.username
         host, port = str(values.get("hostname", "")), values.get("port") or 22
@@ -222,7 +189,7 @@ class _Import:
         if draft.kind == SERVER:
             self._server(draft, item, there)
 
-    def _jump(self, text: str, item: MachineItem, above: tuple[int, ...]) -> UUID | str | None:
+    def _jump(self, text: str, item: ImportItem, above: tuple[int, ...]) -> UUID | str | None:
         if not text:
             return None
         user, host, port = jump_parts(text)
@@ -244,7 +211,7 @@ class _Import:
         item.notes.append(f"Its jump host {text} is made too.")
         return row.pk
 
-    def _server(self, draft: Draft, item: MachineItem, way: SshConnection) -> None:
+    def _server(self, draft: Draft, item: ImportItem, way: SshConnection) -> None:
         server = Server.objects.filter(name=draft.name).first()
         if server is None:
             server = create_server(
@@ -275,7 +242,7 @@ class _Import:
                         best[host] = str(key)
         return best
 
-    def _pin(self, draft: Draft, item: MachineItem) -> None:
+    def _pin(self, draft: Draft, item: ImportItem) -> None:
         key, hosts = parse_host_key(str(draft.values["host_key"])), str(draft.values["hosts"])
         item.summary = f"{key.type} {key.fingerprint}"
         rows = [row for row in self.rows if _names(hosts, row)]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from apps.core.imports import SourceFile
 from apps.core.registries import Registry
 
 ENDPOINT, HEARTBEAT, MAINTENANCE = "endpoint", "heartbeat", "maintenance window"
@@ -11,14 +12,6 @@ ENDPOINT, HEARTBEAT, MAINTENANCE = "endpoint", "heartbeat", "maintenance window"
 
 class ImportFault(Exception):
     """Something in a file can't be read; the text says where and what."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """One file that was given."""
-
-    name: str
-    text: str
 
 
 @dataclass(slots=True)

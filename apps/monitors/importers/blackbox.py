@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.monitors.importers.base import Draft, ImportFault, SourceFile, register
+from apps.core.imports import SourceFile
+from apps.monitors.importers.base import Draft, ImportFault, register
 from apps.monitors.importers.endpoints import EndpointDraft, host_and_port, tags_of
 from apps.monitors.importers.reading import Table, load_yaml
 

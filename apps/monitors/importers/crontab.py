@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from apps.monitors.importers.base import HEARTBEAT, Draft, ImportFault, SourceFile, register
+from apps.core.imports import SourceFile
+from apps.monitors.importers.base import HEARTBEAT, Draft, ImportFault, register
 from apps.monitors.schedules import is_zone, normalised
 
 _ASSIGNMENT = re.compile(r"""^\s*(?:"(\w+)"|'(\w+)'|(\w+))\s*=\s*(.*?)\s*$""")

@@ -5,7 +5,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from apps.monitors.importers.base import MAINTENANCE, Draft, ImportFault, SourceFile, register
+from apps.core.imports import SourceFile
+from apps.monitors.importers.base import MAINTENANCE, Draft, ImportFault, register
 from apps.monitors.importers.endpoints import EndpointDraft, final_codes, tags_of
 from apps.monitors.importers.reading import Table, each, load_yaml, seconds_of
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from apps.monitors.importers.base import HEARTBEAT, Draft, ImportFault, SourceFile, register
+from apps.core.imports import SourceFile
+from apps.monitors.importers.base import HEARTBEAT, Draft, ImportFault, register
 from apps.monitors.importers.endpoints import tags_of
 from apps.monitors.importers.reading import Table, each, load_json
 

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from apps.monitors.importers.base import ImportFault, SourceFile
+from apps.core.imports import SourceFile
+from apps.monitors.importers.base import ImportFault
 
 NODES_MOST = 200_000
 DEPTH_MOST = 60

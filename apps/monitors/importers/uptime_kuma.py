@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from django.utils.dateparse import parse_datetime
 
-from apps.monitors.importers.base import MAINTENANCE, Draft, ImportFault, SourceFile, register
+from apps.core.imports import SourceFile
+from apps.monitors.importers.base import MAINTENANCE, Draft, ImportFault, register
 from apps.monitors.importers.endpoints import EndpointDraft, final_codes, host_and_port, tags_of
 from apps.monitors.importers.reading import Table, each, load_json
 from apps.monitors.schedules import is_zone

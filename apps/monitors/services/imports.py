@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -10,8 +10,19 @@ from django.db import DatabaseError, transaction
 
 from apps.core import errors
 from apps.core.errors import DomainError
+from apps.core.imports import (
+    BYTES_MOST,
+    DRAFTS_MOST,
+    EXISTS,
+    FILES_MOST,
+    IMPOSSIBLE,
+    NEW,
+    ImportItem,
+    ImportReport,
+    SourceFile,
+)
 from apps.core.principals import Principal
-from apps.monitors.importers import Draft, SourceFile, importers
+from apps.monitors.importers import Draft, importers
 from apps.monitors.importers.base import ENDPOINT, HEARTBEAT, MAINTENANCE, ImportFault
 from apps.monitors.models import Endpoint, Heartbeat, MaintenanceWindow
 from apps.monitors.selectors.heartbeats import ping_url
@@ -22,12 +33,8 @@ from apps.monitors.services.heartbeat_rules import cleaned_tags
 from apps.monitors.services.heartbeats import create_heartbeat, pause_heartbeat
 from apps.monitors.services.maintenance_windows import create_window
 
-BYTES_MOST = 5 * 1024 * 1024
-FILES_MOST = 50
-DRAFTS_MOST = 2_000
 _PORTION = 500
 
-NEW, EXISTS, IMPOSSIBLE = "new", "exists", "impossible"
 CODES = {ENDPOINT: "endpoints:create", HEARTBEAT: "heartbeats:create", MAINTENANCE: "maintenance:create"}
 
 _HEARTBEAT: dict[str, Any] = {
@@ -39,51 +46,21 @@ _HEARTBEAT: dict[str, Any] = {
 
 
 @dataclass(slots=True)
-class ImportItem:
-    """What became, or would become, of one thing of a file.
+class MonitorItem(ImportItem):
+    """One thing of a file, and what a job needs of it.
 
     Args:
-        outcome: "new", "exists" (nothing is made twice) or "impossible"; `reason` says why.
-        id: of what was made, or was there already; "" where it would be made.
         url: the address a job reports to, where one was made.
         snippet: what to put into the job.
     """
 
-    place: str
-    kind: str
-    name: str
-    summary: str = ""
-    outcome: str = IMPOSSIBLE
-    reason: str = ""
-    notes: list[str] = field(default_factory=list)
-    id: str = ""
     url: str = ""
     snippet: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """Every thing of the files, in their order."""
-
-    format: str
-    dry_run: bool
-    items: list[ImportItem]
-
-    def counts(self) -> dict[str, int]:
-        """Return how many there are of each outcome."""
-        return {word: sum(item.outcome == word for item in self.items) for word in (NEW, EXISTS, IMPOSSIBLE)}
-
-    def shown(self) -> dict[str, Any]:
-        """Return the report as the API shows it."""
-        return {
-            "format": self.format,
-            "dry_run": self.dry_run,
-            "counts": self.counts(),
-            "items": [asdict(item) for item in self.items],
-        }
-
-
-def import_monitors(*, actor: Principal, format: str, files: Sequence[SourceFile], dry_run: bool) -> ImportReport:
+def import_monitors(
+    *, actor: Principal, format: str, files: Sequence[SourceFile], dry_run: bool
+) -> ImportReport[MonitorItem]:
     """Make what files of another tool say, each thing whole or not at all; a second time makes nothing twice.
 
     What is there already is recognised by type, target and name. Not to be called inside a transaction.
@@ -141,11 +118,11 @@ class _Import:
         self.actor, self.dry_run = actor, dry_run
         self.known: dict[tuple[Any, ...], list[str]] = {}
         self.uuids: dict[str, str] = {}
-        self.items: dict[int, ImportItem] = {}
+        self.items: dict[int, MonitorItem] = {}
         self.by_key: dict[str, int] = {}
         self.drafts: list[Draft] = []
 
-    def run(self, format: str, drafts: list[Draft]) -> ImportReport:
+    def run(self, format: str, drafts: list[Draft]) -> ImportReport[MonitorItem]:
         """Go over the drafts: single things first, then groups from the inside out, then maintenance."""
         self.drafts = drafts
         self.by_key = {draft.key: number for number, draft in enumerate(drafts) if draft.key}
@@ -179,13 +156,13 @@ class _Import:
                 found[MAINTENANCE, title, kind].append(str(pk))
         self.known = found
 
-    def _settle(self, number: int, above: tuple[int, ...]) -> ImportItem:
+    def _settle(self, number: int, above: tuple[int, ...]) -> MonitorItem:
         """Make one thing, after those it is made of."""
         known = self.items.get(number)
         if known is not None:
             return known
         draft = self.drafts[number]
-        item = ImportItem(draft.place, draft.kind, draft.name, reason=draft.problem, notes=list(draft.notes))
+        item = MonitorItem(draft.place, draft.kind, draft.name, reason=draft.problem, notes=list(draft.notes))
         if number in above:
             item.reason = "The group contains itself."
             return item
@@ -202,7 +179,7 @@ class _Import:
         self.items[number] = item
         return item
 
-    def _make(self, draft: Draft, item: ImportItem, members: list[str]) -> None:
+    def _make(self, draft: Draft, item: MonitorItem, members: list[str]) -> None:
         code = CODES.get(draft.kind)
         if code is None:
             item.reason = "Nothing of this kind is made here."
@@ -219,7 +196,7 @@ class _Import:
                 item.outcome, item.id = IMPOSSIBLE, ""
                 item.reason = f"It can't be stored ({type(error).__name__}): look at its values."
 
-    def _is_known(self, identity: tuple[Any, ...], item: ImportItem) -> bool:
+    def _is_known(self, identity: tuple[Any, ...], item: MonitorItem) -> bool:
         # Of several that look the same, each takes one of those that are there.
         there = self.known.get(identity)
         if not there:
@@ -229,7 +206,7 @@ class _Import:
 
     # --- by kind -------------------------------------------------------------------------------------------------
 
-    def _endpoint(self, draft: Draft, item: ImportItem, members: list[str]) -> None:
+    def _endpoint(self, draft: Draft, item: MonitorItem, members: list[str]) -> None:
         values = dict(draft.values)
         is_group = bool(draft.members)
         pending = is_group and not all(members)  # in a dry run what would be made has no id yet
@@ -253,7 +230,7 @@ class _Import:
             item.url = f"{settings.PUBLIC_URL}/api/v1/push/{token}"
             item.snippet = f'curl -fsS -m 10 --retry 5 -o /dev/null "{item.url}?status=up&msg=OK"'
 
-    def _heartbeat(self, draft: Draft, item: ImportItem, members: list[str]) -> None:
+    def _heartbeat(self, draft: Draft, item: MonitorItem, members: list[str]) -> None:
         values = dict(draft.values)
         is_paused, uuid = values.pop("is_paused", False), values.pop("ping_uuid", None)
         zone, tags = values.pop("timezone_name", "UTC"), values.pop("tags", [])
@@ -277,7 +254,7 @@ class _Import:
         item.id, item.url = str(heartbeat.pk), ping_url(heartbeat)
         item.snippet = draft.snippet(item.url) if draft.snippet else ""
 
-    def _window(self, draft: Draft, item: ImportItem, members: list[str]) -> None:
+    def _window(self, draft: Draft, item: MonitorItem, members: list[str]) -> None:
         values = dict(draft.values)
         item.summary = f"{values['kind']}, {values.get('timezone', 'UTC')}"
         if draft.members:

@@ -7,9 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.core.errors import DomainError
+from apps.core.imports import EXISTS, IMPOSSIBLE, NEW, SourceFile
 from apps.core.principals import system
-from apps.fleet.importers import SourceFile, importers
-from apps.fleet.services.ssh_imports import EXISTS, IMPOSSIBLE, NEW, import_machines, read_machines
+from apps.fleet.importers import importers
+from apps.fleet.services.ssh_imports import import_machines, read_machines
 from apps.secrets.models import Secret
 
 MARKS = {NEW: "new     ", EXISTS: "exists  ", IMPOSSIBLE: "can't   "}

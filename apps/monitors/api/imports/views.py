@@ -9,8 +9,9 @@ from rest_framework.response import Response
 
 from apps.core.api.views import ApiView, clean
 from apps.core.errors import Forbidden, Invalid
-from apps.monitors.importers import SourceFile, importers
-from apps.monitors.services.imports import BYTES_MOST, FILES_MOST, import_monitors
+from apps.core.imports import BYTES_MOST, FILES_MOST, SourceFile
+from apps.monitors.importers import importers
+from apps.monitors.services.imports import import_monitors
 
 
 class ImportFileSerializer(serializers.Serializer[Any]):

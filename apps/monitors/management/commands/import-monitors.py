@@ -7,9 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.core.errors import DomainError
+from apps.core.imports import EXISTS, IMPOSSIBLE, NEW, SourceFile
 from apps.core.principals import system
-from apps.monitors.importers import SourceFile, importers
-from apps.monitors.services.imports import EXISTS, IMPOSSIBLE, NEW, import_monitors, sentence_of
+from apps.monitors.importers import importers
+from apps.monitors.services.imports import import_monitors, sentence_of
 
 MARKS = {NEW: "new     ", EXISTS: "exists  ", IMPOSSIBLE: "can't   "}
 
