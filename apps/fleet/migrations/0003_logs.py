@@ -47,101 +47,161 @@ def drop_search(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('fleet', '0002_ssh'),
+        ("fleet", "0002_ssh"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LogFollower',
+            name="LogFollower",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('until', models.BigIntegerField(db_index=True)),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("until", models.BigIntegerField(db_index=True)),
             ],
         ),
         migrations.CreateModel(
-            name='LogState',
+            name="LogState",
             fields=[
-                ('server', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='log_state', serialize=False, to='fleet.server')),
-                ('lines', models.BigIntegerField(default=0)),
-                ('bytes', models.BigIntegerField(default=0)),
-                ('newest_at', models.BigIntegerField(null=True)),
+                (
+                    "server",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="log_state",
+                        serialize=False,
+                        to="fleet.server",
+                    ),
+                ),
+                ("lines", models.BigIntegerField(default=0)),
+                ("bytes", models.BigIntegerField(default=0)),
+                ("newest_at", models.BigIntegerField(null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='LogEntry',
+            name="LogEntry",
             fields=[
-                ('id', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('num', models.IntegerField()),
-                ('received_at', models.BigIntegerField()),
-                ('sent_at', models.BigIntegerField(null=True)),
-                ('level', models.SmallIntegerField(choices=[(10, 'debug'), (20, 'info'), (30, 'warning'), (40, 'error'), (50, 'critical')])),
-                ('source', models.SmallIntegerField(choices=[(1, 'journal'), (2, 'file'), (3, 'docker')])),
-                ('source_name', models.CharField(blank=True, max_length=200)),
-                ('message', models.TextField()),
-                ('fields', models.TextField(default='{}')),
-                ('is_cut', models.BooleanField(default=False)),
-                ('size', models.IntegerField()),
-                ('mark', models.BigIntegerField(null=True)),
+                ("id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("num", models.IntegerField()),
+                ("received_at", models.BigIntegerField()),
+                ("sent_at", models.BigIntegerField(null=True)),
+                (
+                    "level",
+                    models.SmallIntegerField(
+                        choices=[(10, "debug"), (20, "info"), (30, "warning"), (40, "error"), (50, "critical")]
+                    ),
+                ),
+                ("source", models.SmallIntegerField(choices=[(1, "journal"), (2, "file"), (3, "docker")])),
+                ("source_name", models.CharField(blank=True, max_length=200)),
+                ("message", models.TextField()),
+                ("fields", models.TextField(default="{}")),
+                ("is_cut", models.BooleanField(default=False)),
+                ("size", models.IntegerField()),
+                ("mark", models.BigIntegerField(null=True)),
             ],
             options={
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['num', 'id'], name='logentry_server'), models.Index(fields=['source_name', 'id'], name='logentry_source'), models.Index(condition=models.Q(('level__gte', 30)), fields=['level', 'id'], name='logentry_bad'), models.Index(condition=models.Q(('level__gte', 30)), fields=['source_name', 'level', 'id'], name='logentry_bad_source')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('mark__isnull', False)), fields=('num', 'mark'), name='logentry_once')],
+                "ordering": ["-id"],
+                "indexes": [
+                    models.Index(fields=["num", "id"], name="logentry_server"),
+                    models.Index(fields=["source_name", "id"], name="logentry_source"),
+                    models.Index(condition=models.Q(("level__gte", 30)), fields=["level", "id"], name="logentry_bad"),
+                    models.Index(
+                        condition=models.Q(("level__gte", 30)),
+                        fields=["source_name", "level", "id"],
+                        name="logentry_bad_source",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("mark__isnull", False)), fields=("num", "mark"), name="logentry_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='LogRule',
+            name="LogRule",
             fields=[
-                ('id', models.UUIDField(default=apps.core.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('revision', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('enabled', models.BooleanField(default=True)),
-                ('tag', models.CharField(blank=True, max_length=64)),
-                ('source', models.CharField(blank=True, max_length=8)),
-                ('source_name', models.CharField(blank=True, max_length=200)),
-                ('levels', models.JSONField(default=list)),
-                ('kind', models.CharField(choices=[('words', 'Words'), ('regex', 'Regular expression')], default='words', max_length=8)),
-                ('pattern', models.CharField(blank=True, max_length=500)),
-                ('count', models.PositiveIntegerField(default=1)),
-                ('window_s', models.PositiveIntegerField(default=300)),
-                ('severity', models.CharField(choices=[('info', 'Info'), ('warning', 'Warning'), ('critical', 'Critical')], default='warning', max_length=8)),
-                ('quiet_s', models.PositiveIntegerField(default=600)),
-                ('problem', models.CharField(blank=True, max_length=300)),
-                ('server', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='log_rules', to='fleet.server')),
+                (
+                    "id",
+                    models.UUIDField(default=apps.core.ids.new_id, editable=False, primary_key=True, serialize=False),
+                ),
+                ("revision", models.PositiveIntegerField(default=1, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("name", models.CharField(max_length=100, unique=True)),
+                ("enabled", models.BooleanField(default=True)),
+                ("tag", models.CharField(blank=True, max_length=64)),
+                ("source", models.CharField(blank=True, max_length=8)),
+                ("source_name", models.CharField(blank=True, max_length=200)),
+                ("levels", models.JSONField(default=list)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("words", "Words"), ("regex", "Regular expression")], default="words", max_length=8
+                    ),
+                ),
+                ("pattern", models.CharField(blank=True, max_length=500)),
+                ("count", models.PositiveIntegerField(default=1)),
+                ("window_s", models.PositiveIntegerField(default=300)),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[("info", "Info"), ("warning", "Warning"), ("critical", "Critical")],
+                        default="warning",
+                        max_length=8,
+                    ),
+                ),
+                ("quiet_s", models.PositiveIntegerField(default=600)),
+                ("problem", models.CharField(blank=True, max_length=300)),
+                (
+                    "server",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="log_rules",
+                        to="fleet.server",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', 'id'],
+                "ordering": ["name", "id"],
             },
         ),
         migrations.CreateModel(
-            name='LogRuleState',
+            name="LogRuleState",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('times', models.TextField(default='[]')),
-                ('matched', models.BigIntegerField(default=0)),
-                ('matched_at', models.BigIntegerField(default=0)),
-                ('is_open', models.BooleanField(default=False)),
-                ('opened_at', models.BigIntegerField(null=True)),
-                ('told_at', models.BigIntegerField(default=0)),
-                ('rule', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='states', to='fleet.logrule')),
-                ('server', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='log_rule_states', to='fleet.server')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("times", models.TextField(default="[]")),
+                ("matched", models.BigIntegerField(default=0)),
+                ("matched_at", models.BigIntegerField(default=0)),
+                ("is_open", models.BooleanField(default=False)),
+                ("opened_at", models.BigIntegerField(null=True)),
+                ("told_at", models.BigIntegerField(default=0)),
+                (
+                    "rule",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="states", to="fleet.logrule"
+                    ),
+                ),
+                (
+                    "server",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="log_rule_states", to="fleet.server"
+                    ),
+                ),
             ],
         ),
         migrations.AddIndex(
-            model_name='logrule',
-            index=models.Index(fields=['name', 'id'], name='logrule_name'),
+            model_name="logrule",
+            index=models.Index(fields=["name", "id"], name="logrule_name"),
         ),
         migrations.AddIndex(
-            model_name='logrulestate',
-            index=models.Index(fields=['is_open', 'matched_at'], name='logrulestate_quiet'),
+            model_name="logrulestate",
+            index=models.Index(fields=["is_open", "matched_at"], name="logrulestate_quiet"),
         ),
         migrations.AddConstraint(
-            model_name='logrulestate',
-            constraint=models.UniqueConstraint(fields=('rule', 'server'), name='logrulestate_one'),
+            model_name="logrulestate",
+            constraint=models.UniqueConstraint(fields=("rule", "server"), name="logrulestate_one"),
         ),
         migrations.RunPython(make_search, drop_search),
     ]
