@@ -127,3 +127,20 @@ def test_old_pings_and_ended_runs_are_pruned_and_open_runs_stay() -> None:
     assert keeps["runs"].prune(500) == 1
     assert Ping.objects.get(num=heartbeat.num).at > to_ms(old)
     assert Run.objects.get(num=heartbeat.num).result == "running"
+
+
+def test_frequent_pings_leave_the_time_to_look_and_the_sweep_still_judges_by_the_real_one() -> None:
+    heartbeat = make_heartbeat(interval_seconds=3600, grace_seconds=60)
+    first = timezone.now() - timedelta(seconds=20)
+    ping(heartbeat, at=first)
+    ping(heartbeat, at=first + timedelta(seconds=3))
+    state = state_of(heartbeat)
+    assert (state.wake_at, state.next_due_at) == (first + timedelta(hours=1), first + timedelta(seconds=3603))
+    ping(heartbeat, at=first + timedelta(seconds=9))
+    assert state_of(heartbeat).wake_at == first + timedelta(seconds=3609), "more than a little is made good"
+    ping(heartbeat, at=first + timedelta(seconds=12))
+    assert sweep(first + timedelta(seconds=3610)) == 1
+    state = state_of(heartbeat)
+    assert (state.status, state.wake_at) == ("up", first + timedelta(seconds=3612))
+    sweep(first + timedelta(seconds=3612))
+    assert state_of(heartbeat).status == "late"

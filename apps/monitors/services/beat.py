@@ -116,6 +116,7 @@ class Beat:
     days: list[tuple[int, int, int, int]] = field(default_factory=list)  # finished: day, ok, failed, missed
     rules: Rules | None = None  # None for most
     as_read: tuple[Any, ...] = ()  # the columns that few pings change, to see whether they must be written
+    wake_as_read: datetime | None = None
 
     @property
     def id(self) -> UUID:

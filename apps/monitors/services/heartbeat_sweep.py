@@ -141,7 +141,7 @@ def _become_late(now: datetime) -> int:
     """Set what is only late in one statement: nothing is told about it and nothing else follows from it."""
     table = HeartbeatState._meta.db_table
     due = (
-        f"FROM {table} WHERE wake_at <= %s AND status = %s AND deadline > %s "
+        f"FROM {table} WHERE wake_at <= %s AND status = %s AND next_due_at <= %s AND deadline > %s "
         f"AND (run_deadline IS NULL OR run_deadline > %s) ORDER BY wake_at LIMIT {LATE_BATCH}"
     )
     earlier, where = "MIN", f"heartbeat_id IN (SELECT heartbeat_id {due})"
@@ -153,7 +153,7 @@ def _become_late(now: datetime) -> int:
         cursor.execute(
             f"UPDATE {table} SET status = %s, since = next_due_at, "
             f"wake_at = {earlier}(deadline, COALESCE(run_deadline, deadline)) WHERE {where}",
-            [LATE, at, UP, at, at],
+            [LATE, at, UP, at, at, at],
         )
         return cursor.rowcount
 

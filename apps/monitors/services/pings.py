@@ -110,8 +110,11 @@ _CONFIG_COLUMNS = (
 )  # fmt: skip
 # What a plain success changes, and what it leaves alone: most pings write the first group only.
 _USUAL = ("last_ping_at", "next_due_at", "deadline", "wake_at", "ping_count", "log_minute", "log_count", "day_ok")
+_OFTEN = tuple(name for name in _USUAL if name != "wake_at")
 _RARE = tuple(name for name in (*_TIMES, *_PLAIN[1:]) if name not in _USUAL)
-_usual_values, _rare_values = attrgetter(*_USUAL), attrgetter(*_RARE)
+_often_values, _usual_values, _rare_values = attrgetter(*_OFTEN), attrgetter(*_USUAL), attrgetter(*_RARE)
+#: The one indexed time may stay so much behind: a job that pings many times a second costs no index page each time.
+WAKE_BEHIND = timedelta(seconds=5)
 _PING_COLUMNS = ("num", "at", "n", "kind", "exit_code", "method", "remote_addr", "user_agent", "rid", "body")
 _RUN_COLUMNS = ("num", "at", "n", "rid", "finished_at", "end_n", "duration_ms", "exit_code", "result")
 _RUN_END = ("finished_at", "end_n", "duration_ms", "exit_code", "result")
@@ -168,7 +171,7 @@ def accept_pings(batch: Sequence[PingRequest]) -> list[Answer]:
         if touched:
             insert_rows(Ping, _PING_COLUMNS, logged)
             excuse_missed(missed, at=datetime.now(UTC))
-            write_beats(touched)
+            write_beats(touched, moved_by=WAKE_BEHIND)
             _set_aside(faults.values())
             if last:
                 transaction.on_commit(lambda: _tell(last.values()))
@@ -314,7 +317,7 @@ def _beat(row: Sequence[Any]) -> Beat:
         last_start_at, open_runs, last_duration_ms, ping_count, last_exit_code, bool(alerting), down_since,
         missed_until, consecutive_failures, *counts,
     )  # fmt: skip
-    beat.as_read = _rare_values(beat)
+    beat.as_read, beat.wake_as_read = _rare_values(beat), wake_at
     if has_rules:
         beat.rules = NO_RULES  # read_beats puts the real ones here
     return beat
@@ -331,17 +334,29 @@ def _read_open_runs(beats: Sequence[Beat]) -> None:
         beat.runs = runs[beat.num]
 
 
-def write_beats(beats: Sequence[Beat]) -> None:
-    """Write changed beats back: states, runs, finished days and facts. In the transaction that read them."""
+def write_beats(beats: Sequence[Beat], *, moved_by: timedelta | None = None) -> None:
+    """Write changed beats back: states, runs, finished days and facts. In the transaction that read them.
+
+    Args:
+        moved_by: a time to look again that is still to come is left as it is where it would move by no more than this;
+            the sweep then finds nothing and moves it.
+    """
+    often: list[list[object]] = []
     usual: list[list[object]] = []
     whole: list[list[object]] = []
+    now = datetime.now(UTC)
     for beat in beats:
         rare = _rare_values(beat)
-        if rare == beat.as_read:
-            usual.append([*_usual_values(beat), beat.key])
-        else:
+        if rare != beat.as_read:
             whole.append([*_usual_values(beat), *rare, beat.key])
             beat.as_read = rare
+        elif moved_by is not None and _is_near(beat.wake_as_read, beat.wake_at, now, moved_by):
+            often.append([*_often_values(beat), beat.key])
+            continue
+        else:
+            usual.append([*_usual_values(beat), beat.key])
+        beat.wake_as_read = beat.wake_at
+    bulk.update_rows(HeartbeatState, _OFTEN, ("heartbeat_id",), often)
     bulk.update_rows(HeartbeatState, _USUAL, ("heartbeat_id",), usual)
     bulk.update_rows(HeartbeatState, (*_USUAL, *_RARE), ("heartbeat_id",), whole)
     _write_runs(beats)
@@ -350,6 +365,10 @@ def write_beats(beats: Sequence[Beat]) -> None:
     changed = [(beat.id, beat.rules) for beat in beats if beat.rules is not None and beat.rules.is_changed]
     if changed:
         write_rules(changed)
+
+
+def _is_near(stored: datetime | None, wanted: datetime | None, now: datetime, most: timedelta) -> bool:
+    return stored is not None and wanted is not None and now < stored <= wanted <= stored + most
 
 
 def _write_runs(beats: Sequence[Beat]) -> None:
