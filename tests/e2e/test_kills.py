@@ -36,7 +36,7 @@ class Pinger(threading.Thread):
             self.sent += 1
             if self.story.ping():
                 self.accepted += 1
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """End after the ping under way."""

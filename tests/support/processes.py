@@ -35,14 +35,18 @@ NOT_INHERITED = {
 
 
 def wait_for(read: Callable[[], Found], *, what: str, patience_s: float = PATIENCE_S) -> Found:
-    """Return the first true answer of `read`; fail with `what` if none comes."""
-    deadline = time.monotonic() + patience_s
+    """Return the first true answer of `read`; fail with `what` if none comes.
+
+    It asks less and less often: each question costs the product about as much as what it is to do meanwhile.
+    """
+    began = time.monotonic()
     while True:
         found = read()
         if found:
             return found
-        assert time.monotonic() < deadline, f"{what}: not within {patience_s:g} s"
-        time.sleep(0.05)
+        waited = time.monotonic() - began
+        assert waited < patience_s, f"{what}: not within {patience_s:g} s"
+        time.sleep(min(0.5, max(0.02, waited / 5)))
 
 
 def is_alive(pid: int) -> bool:
