@@ -17,8 +17,7 @@ from apps.core.asgi import Edge, Switch  # noqa: E402
 from apps.core.asgi import QuickProtocol as Protocol  # noqa: E402, F401
 from apps.core.asgi.types import Application  # noqa: E402
 from apps.core.watchdog import Watchdog  # noqa: E402
-from apps.fleet.hot import SampleApplication  # noqa: E402
-from apps.fleet.hot_logs import LogApplication  # noqa: E402
+from apps.fleet.hot import LogApplication, SampleApplication  # noqa: E402
 from apps.monitors.hot import PingApplication  # noqa: E402
 from apps.realtime.hub import hub  # noqa: E402
 from apps.realtime.routing import sockets  # noqa: E402

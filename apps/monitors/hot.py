@@ -1,21 +1,13 @@
 """The short way for pings: a raw ASGI application with group commit, which also takes plain requests past ASGI.
 
-Requests that arrive while a batch is being written form the next one; an idle server writes a single ping at once. One
-thread writes, so the batches of a process never compete, and each answer leaves after the commit of its batch.
+Requests that arrive while a batch is being written form the next one; an idle server writes a single ping at once.
 """
 
-import asyncio
-import logging
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from json import dumps
 
-from django.db import Error as DatabaseError
-from django.db import connection
-
 from apps.core.api.exceptions import render
+from apps.core.asgi.batches import Batches, Bounds
 from apps.core.asgi.quick import Headers, Reply
 from apps.core.asgi.types import Receive, Scope, Send
 from apps.core.context import RequestContext
@@ -23,12 +15,9 @@ from apps.core.errors import Conflict, DomainError, NotFound, TooLarge, TooMany,
 from apps.monitors.ping_paths import parse, source_name
 from apps.monitors.services.pings import BATCH_MOST, PING_BODY_LIMIT, PING_BODY_MOST, Answer, PingRequest, accept_pings
 
-log = logging.getLogger(__name__)
-
-#: More pings than this waiting for the disk, and new ones are told to come again.
-WAITING_MOST = 20_000
-#: Between two batches, where pings wait already; one that comes alone is never held up.
-GATHER_S = 0.0005
+#: More than 20,000 pings waiting for the disk, and new ones are told to come again. Those just answered send their next
+#: ones at once: waiting half a millisecond for them makes fewer, larger batches.
+BOUNDS = Bounds(items=BATCH_MOST, waiting=20_000, gather_s=0.0005, at_once=True)
 
 _LIMIT = (b"ping-body-limit", str(PING_BODY_LIMIT).encode())
 _PLAIN = [
@@ -43,9 +32,7 @@ class PingApplication:
     """Serves `/ping/...`; see the module."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[PingRequest, Callable[[Answer | None], None]]] = deque()
-        self._writer: ThreadPoolExecutor | None = None
-        self._writing: asyncio.Task[None] | None = None
+        self._batches = Batches("pings", store=_store, unstored=lambda ping: None, bounds=BOUNDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept one ping, or serve the life of a server that mounts this application alone."""
@@ -62,7 +49,7 @@ class PingApplication:
     def take(self, method: str, target: bytes, headers: Headers, facts: RequestContext, reply: Reply) -> bool:
         """Accept a ping without a body; what is wrong with it, or asks for patience, is told on the usual way."""
         path, _, query = target.partition(b"?")
-        if b"%" in path or b"#" in target or len(self._waiting) >= WAITING_MOST:
+        if b"%" in path or b"#" in target or self._batches.is_full:
             return False
         try:
             ping = parse(path.decode("latin-1"), query)
@@ -74,17 +61,12 @@ class PingApplication:
             ping.source = next(
                 (source_name(value.decode("latin-1")) for name, value in headers if name == b"ping-source"), ""
             )
-        self._enqueue(ping, lambda answer: reply(*_response(answer)))
+        self._batches.put(ping, lambda answer: reply(*_response(answer)))
         return True
 
     async def drain(self) -> None:
         """Write and answer what waits, then end the writer's thread."""
-        while self._writing is not None and not self._writing.done():
-            await asyncio.wait([self._writing])
-        if self._writer is not None:
-            writer, self._writer = self._writer, None
-            await asyncio.get_running_loop().run_in_executor(writer, _hang_up)
-            writer.shutdown(wait=False)
+        await self._batches.drain()
 
     async def _accept(self, scope: Scope, receive: Receive) -> Answer | None:
         method = scope["method"]
@@ -109,34 +91,9 @@ class PingApplication:
             raise TooLarge(f"A ping's body has at most {PING_BODY_MOST} bytes; the first {PING_BODY_LIMIT} are kept.")
         if length > 0 or chunked:
             ping.body = await _read_body(receive)
-        if len(self._waiting) >= WAITING_MOST:
+        if self._batches.is_full:
             raise Unavailable("Too many pings wait for the disk; send it again.")
-        future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
-        # Where the client went away meanwhile, its future is done.
-        self._enqueue(ping, lambda answer: None if future.done() else future.set_result(answer))
-        return await future
-
-    def _enqueue(self, ping: PingRequest, tell: Callable[[Answer | None], None]) -> None:
-        self._waiting.append((ping, tell))
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.get_running_loop().create_task(self._write_all())
-
-    async def _write_all(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._writer is None:
-            self._writer = ThreadPoolExecutor(1, thread_name_prefix="pings")
-        while True:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MOST))]
-            answers = await loop.run_in_executor(self._writer, _store, [ping for ping, _ in batch])
-            for (_, tell), answer in zip(batch, answers, strict=True):
-                try:
-                    tell(answer)
-                except Exception:  # a connection that can't be written to costs no other ping its answer
-                    log.exception("a ping could not be answered")
-            if not self._waiting:
-                return
-            # Those just answered send their next ones at once: waiting for them makes fewer, larger batches.
-            await asyncio.sleep(GATHER_S)
+        return await self._batches.ask(ping)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -154,36 +111,8 @@ class _NotAllowed(DomainError):
     code = "method_not_allowed"
 
 
-def _hang_up() -> None:
-    connection.close()  # looked up in the writer's thread: the connection is that thread's
-
-
 def _store(pings: list[PingRequest]) -> list[Answer | None]:
-    """Write a batch, in the writer's thread; None for a ping that can't be stored."""
-    for last in (False, True):
-        try:
-            return list(accept_pings(pings))
-        except DatabaseError:
-            log.exception("storing %d pings failed", len(pings))
-            if not connection.in_atomic_block:
-                connection.close()  # the next try gets a fresh one
-            if last:
-                break
-        except Exception:
-            log.exception("storing %d pings failed", len(pings))
-            break
-    if len(pings) == 1:
-        return [None]
-    # One ping that can't be stored must not take those beside it along.
-    return [answer for ping in pings for answer in _store_alone(ping)]
-
-
-def _store_alone(ping: PingRequest) -> list[Answer | None]:
-    try:
-        return list(accept_pings([ping]))
-    except Exception:
-        log.exception("storing a ping failed")
-        return [None]
+    return list(accept_pings(pings))
 
 
 async def _read_body(receive: Receive) -> bytes:

@@ -2,17 +2,16 @@
 
 import asyncio
 import json
-import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from apps.fleet import hot_logs
-from apps.fleet.hot_logs import LogApplication
+from apps.fleet import hot
+from apps.fleet.hot import LogApplication
 from apps.fleet.models import LogEntry, LogState, Server
 from apps.fleet.services import logs as services
-from apps.fleet.services.logs import LogOutcome
 from tests.factories.accounts import make_api_key, make_user
 from tests.factories.fleet import make_server, now_ms
 from tests.fleet.test_hot import Answer, in_thread
@@ -102,31 +101,10 @@ async def test_part_that_can_not_be_stored_is_named_and_the_rest_is_kept(
     await application.drain()
 
 
-@pytest.mark.parametrize("writers", [1, 2])
-async def test_push_that_comes_while_others_are_written_is_not_forgotten(
-    monkeypatch: pytest.MonkeyPatch, writers: int
-) -> None:
-    def store(pushes: list[Any]) -> list[LogOutcome]:
-        time.sleep(0.2)
-        return [LogOutcome(accepted=1) for _ in pushes]
-
-    monkeypatch.setattr(hot_logs, "_store", store)
-    monkeypatch.setattr(hot_logs, "_writers", lambda: writers)
-    application = LogApplication()
-
-    async def later(seconds: float) -> Answer:
-        await asyncio.sleep(seconds)
-        return await call(application, [], key="wk_a")
-
-    answers = await asyncio.wait_for(asyncio.gather(*(later(n / 15) for n in range(8))), 20)
-    assert [answer.status for answer in answers] == [202] * 8
-    await application.drain()
-
-
 async def test_sender_is_told_to_wait_while_too_much_waits(
     mine: tuple[Server, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hot_logs, "WAITING_BYTES_MOST", -1)
+    monkeypatch.setattr(hot, "LOGS", replace(hot.LOGS, waiting=-1))
     assert (await call(LogApplication(), [{"message": "x"}], key=mine[1])).status == 503
 
 

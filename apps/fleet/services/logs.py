@@ -57,7 +57,7 @@ class LogPush:
         key: API key to authenticate inside the transaction; or
         principal: who was authenticated before.
         server: slug or id of the server of lines that name none; "": the one the key is bound to, else this host.
-        size: bytes of the body, counted against the sender's minute.
+        size: bytes of the body, counted against the sender's minute; 0 once they are.
     """
 
     body: bytes | Any
@@ -223,6 +223,7 @@ def _read(
     push: LogPush, outcome: LogOutcome, now_ms: int, oldest: int, watching: Sequence[log_rules.Rule]
 ) -> list[_Item]:
     byte_budget.take(push.key[:11] or (push.principal.pk if push.principal else ""), push.size)
+    push.size = 0  # a push whose batch failed is read once more
     body = push.body
     if isinstance(body, bytes):
         try:

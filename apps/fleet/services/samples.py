@@ -52,7 +52,7 @@ class Push:
         body: JSON as it came, or already parsed.
         key: API key to authenticate inside the transaction; or
         principal: who was authenticated before.
-        size: bytes of the body, counted against the sender's minute.
+        size: bytes of the body, counted against the sender's minute; 0 once they are.
     """
 
     server: str
@@ -134,6 +134,7 @@ def accept_samples(pushes: Sequence[Push]) -> list[Outcome]:
 
 def _read(push: Push, outcome: Outcome, now_ms: int, oldest: int) -> None:
     byte_budget.take(push.key[:11] or (push.principal.pk if push.principal else ""), push.size)
+    push.size, push.readings = 0, []  # a push whose batch failed is read once more
     body = push.body
     if isinstance(body, bytes):
         try:
