@@ -21,6 +21,7 @@ from apps.fleet.commands import Cancelled, Command, Deadline, OnOutput, Outcome
 from apps.fleet.models import Server, SshConnection
 from apps.fleet.selectors.ssh import chain_of, token_of, way_of
 from apps.fleet.ssh import Hop, Reason, Session, SshFault, connect, pool, run
+from apps.fleet.terminal.shells import LocalShell, Shell, Size, SshShell
 from apps.secrets.services import read_for_use
 
 GRACE_S = 2.0
@@ -46,6 +47,14 @@ class Executor(Protocol):
 
         Raises:
             SshFault: it could not be run, or how it ended is not known.
+        """
+        ...
+
+    def shell(self, size: Size, *, cancelled: Cancelled) -> Shell:
+        """Open an interactive shell. Blocks until it is there; the caller closes it.
+
+        Raises:
+            SshFault: there is none.
         """
         ...
 
@@ -82,6 +91,11 @@ class SshExecutor:
                 return run(session.transport, command, on_output=take, cancelled=cancelled)
             finally:
                 _give(on_output, of_run.feed(of_way.flush()) + of_run.flush())
+
+    def shell(self, size: Size, *, cancelled: Cancelled) -> Shell:
+        """Open a login shell over there, over a connection of its own: it lasts, and writes much."""
+        way = way_of(chain_of(self.connection), actor=self.actor)
+        return SshShell(_connected(way, cancelled), size)
 
 
 def _connected(way: list[Hop], cancelled: Cancelled) -> Session:
@@ -122,7 +136,7 @@ class LocalExecutor:
     def run(self, command: Command, *, on_output: OnOutput, cancelled: Cancelled) -> Outcome:
         """Run a command with /bin/sh in a process group of its own."""
         deadline = Deadline(command.timeout_s)
-        env = {name: os.environ[name] for name in LOCAL_ENV if name in os.environ}
+        env = _local_env()
         process = subprocess.Popen(
             ["/bin/sh", "-c", command.text],
             stdin=subprocess.PIPE,
@@ -140,6 +154,10 @@ class LocalExecutor:
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None and not pipe.closed:
                     pipe.close()
+
+    def shell(self, size: Size, *, cancelled: Cancelled) -> Shell:
+        """Open the login shell of the platform's own user."""
+        return LocalShell(_local_env(), size)
 
     def _follow(
         self,
@@ -202,6 +220,10 @@ class LocalExecutor:
         except subprocess.TimeoutExpired:
             _kill(process, signal.SIGKILL)
         return Outcome(how)
+
+
+def _local_env() -> dict[str, str]:
+    return {name: os.environ[name] for name in LOCAL_ENV if name in os.environ}
 
 
 def _kill(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
