@@ -9,3 +9,6 @@ class AgentsConfig(AppConfig):
     name = "apps.agents"
     label = "agents"
     verbose_name = "Agents"
+
+    def ready(self) -> None:
+        from apps.agents import events, registrations, settings, tasks  # noqa: F401

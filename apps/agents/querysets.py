@@ -34,7 +34,7 @@ class EnrolmentRequestQuerySet(models.QuerySet[Any]):
 
     def visible_to(self, principal: Principal) -> "EnrolmentRequestQuerySet":
         """Return those the caller may see: all or none, and none for a key bound to one thing."""
-        if principal.bound_kind or not principal.can("agents:pending"):
+        if principal.bound_kind or not principal.can("agents:manage"):
             return self.none()
         return self
 
@@ -44,6 +44,6 @@ class EnrolmentTokenQuerySet(models.QuerySet[Any]):
 
     def visible_to(self, principal: Principal) -> "EnrolmentTokenQuerySet":
         """Return those the caller may see: all or none, and none for a key bound to one thing."""
-        if principal.bound_kind or not principal.can("enrolment_tokens:view"):
+        if principal.bound_kind or not principal.can("agents:approve"):
             return self.none()
         return self
