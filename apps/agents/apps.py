@@ -12,3 +12,4 @@ class AgentsConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.agents import events, registrations, settings, tasks  # noqa: F401
+        from apps.agents.link import registrations as link  # noqa: F401

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
@@ -17,6 +18,7 @@ from django.conf import settings
 from apps.core.errors import Conflict, Forbidden
 from apps.core.masking import Masker
 from apps.core.principals import Principal
+from apps.core.registries import Registry
 from apps.fleet.commands import Cancelled, Command, Deadline, OnOutput, Outcome
 from apps.fleet.models import Server, SshConnection
 from apps.fleet.selectors.ssh import chain_of, token_of, way_of
@@ -35,7 +37,7 @@ class Executor(Protocol):
     """A way to run a command on one machine.
 
     Attributes:
-        name: "ssh" or "local".
+        name: "ssh", "local" or "agent".
         target: the machine, as people call it.
     """
 
@@ -57,6 +59,10 @@ class Executor(Protocol):
             SshFault: there is none.
         """
         ...
+
+
+#: Ways that higher apps know, asked first: a server and who asks -> an executor, or None where theirs leads not there.
+executor_providers: Registry[Callable[[Server, Principal], Executor | None]] = Registry("executor provider")
 
 
 class SshExecutor:
@@ -238,10 +244,17 @@ def executor_of(server: Server, actor: Principal) -> Executor:
         Conflict: no way leads there, or local commands are switched off (409).
         Forbidden: it is the platform's own host, and the caller may not (403).
     """
+    for _, provide in executor_providers.items():
+        found = provide(server, actor)
+        if found is not None:
+            return found
     if server.ssh_connection is not None:
         return SshExecutor(server.ssh_connection, actor)
     if not server.is_local:
-        raise Conflict(f"No way leads to {server.name}: choose an SSH connection for it.", code="no_executor")
+        raise Conflict(
+            f"No way leads to {server.name}: install a host agent there, or choose an SSH connection for it.",
+            code="no_executor",
+        )
     if not actor.can("servers:execute_local"):
         raise Forbidden("Commands on the platform's own host need the permission servers:execute_local.")
     if not settings.LOCAL_COMMANDS:
