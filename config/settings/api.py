@@ -47,6 +47,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_NAME_OVERRIDES": {
         "AlertSourceKindEnum": "apps.alerts.models.AlertSource.Kind",
         "AlertStatusEnum": "apps.alerts.models.Alert.Status",
+        "BatchStatusEnum": "apps.fleet.states.BatchStatus",
         "CertificateSourceEnum": "apps.monitors.states.certificates.SOURCES",
         "CertificateStatusEnum": "apps.monitors.states.certificates.STATUSES",
         "CheckStatusEnum": "apps.monitors.states.endpoints.CHECKED",
@@ -64,5 +65,6 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "StatusNoticeSeverityEnum": "apps.statuspage.states.Severity",
         "StatusSubscriberKindEnum": "apps.statuspage.states.SubscriberKind",
         "StatusSubscriberStateEnum": "apps.statuspage.states.SubscriberState",
+        "TerminalStatusEnum": "apps.fleet.states.TerminalStatus",
     },
 }

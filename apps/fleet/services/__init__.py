@@ -1,8 +1,11 @@
 """The only code that writes servers and their telemetry."""
 
+from apps.fleet.services.batch_driving import drive_batches
+from apps.fleet.services.batches import cancel_batch, create_batch, find_targets, plan_for, retry_batch
+from apps.fleet.services.change_limits import create_change_limit, delete_change_limit, update_change_limit
+from apps.fleet.services.command_inputs import cleaned_command
 from apps.fleet.services.commands import (
     cancel_run,
-    cleaned_command,
     end_lost_runs,
     executor_for_server,
     run_command,
@@ -24,8 +27,17 @@ from apps.fleet.services.ssh_keys import accept_host_key, test_connection
 
 __all__ = [
     "accept_host_key",
+    "cancel_batch",
     "cancel_run",
     "cleaned_command",
+    "create_batch",
+    "create_change_limit",
+    "delete_change_limit",
+    "drive_batches",
+    "find_targets",
+    "plan_for",
+    "retry_batch",
+    "update_change_limit",
     "create_connection",
     "delete_connection",
     "end_lost_runs",
