@@ -18,6 +18,7 @@ class _File(ApiView):
     """One file. It may be kept, and is asked for again by its ETag."""
 
     authentication_classes: ClassVar = []
+    throttle_scope = "enrolment"
     codes: ClassVar[dict[str, str]] = {"get": PUBLIC}
 
     def answer(self, request: Request, file: Download, kind: str) -> HttpResponse:

@@ -63,9 +63,9 @@ sha256_of() { # FILE
 
 find_python() {
     python=
-    for name in python3 python3.13 python3.12 python3.11 python3.10 python3.9; do
-        if has "$name" && "$name" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
-            python=$(command -v "$name")
+    for candidate in python3 python3.13 python3.12 python3.11 python3.10 python3.9; do
+        if has "$candidate" && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
+            python=$(command -v "$candidate")
             return
         fi
     done
