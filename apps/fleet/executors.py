@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
 
@@ -19,9 +19,10 @@ from apps.core.errors import Conflict, Forbidden
 from apps.core.masking import Masker
 from apps.core.principals import Principal
 from apps.core.registries import Registry
-from apps.fleet.commands import Cancelled, Command, Deadline, OnOutput, Outcome
+from apps.fleet.commands import Cancelled, Command, Deadline, OnOutput, Outcome, Output
 from apps.fleet.models import Server, SshConnection
 from apps.fleet.selectors.ssh import chain_of, token_of, way_of
+from apps.fleet.signalling import signal_here, signal_over_shell
 from apps.fleet.ssh import Hop, Reason, Session, SshFault, connect, pool, run
 from apps.fleet.terminal.shells import LocalShell, Shell, Size, SshShell
 from apps.secrets.services import read_for_use
@@ -29,6 +30,7 @@ from apps.secrets.services import read_for_use
 GRACE_S = 2.0
 LINGER_S = 1.0
 TICK_S = 0.2
+SIGNAL_S = 15.0
 #: What a local command gets of this process's surroundings, which hold the platform's own keys.
 LOCAL_ENV = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "SHELL")
 
@@ -58,6 +60,10 @@ class Executor(Protocol):
         Raises:
             SshFault: there is none.
         """
+        ...
+
+    def signal(self, pid: int, start_time: str, number: int) -> dict[str, Any] | None:
+        """Send a signal to the process of this number and start time; see `fleet.signalling.signal_here`."""
         ...
 
 
@@ -102,6 +108,17 @@ class SshExecutor:
         """Open a login shell over there, over a connection of its own: it lasts, and writes much."""
         way = way_of(chain_of(self.connection), actor=self.actor)
         return SshShell(_connected(way, cancelled), size)
+
+    def signal(self, pid: int, start_time: str, number: int) -> dict[str, Any] | None:
+        """Send a signal to a process over there, as the connection's user."""
+
+        def ask(line: str) -> tuple[int | None, str]:
+            output = Output()
+            outcome = self.run(Command(line, SIGNAL_S), on_output=output.feed, cancelled=lambda: False)
+            output.finish()
+            return outcome.exit_code, output.text
+
+        return signal_over_shell(ask, pid, start_time, number)
 
 
 def _connected(way: list[Hop], cancelled: Cancelled) -> Session:
@@ -164,6 +181,10 @@ class LocalExecutor:
     def shell(self, size: Size, *, cancelled: Cancelled) -> Shell:
         """Open the login shell of the platform's own user."""
         return LocalShell(_local_env(), size)
+
+    def signal(self, pid: int, start_time: str, number: int) -> dict[str, Any] | None:
+        """Send a signal to a process of this host."""
+        return signal_here(pid, start_time, number)
 
     def _follow(
         self,

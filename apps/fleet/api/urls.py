@@ -6,6 +6,7 @@ from apps.core.api.routers import ApiRouter
 from apps.fleet.api import batches, commands, logs, views
 from apps.fleet.api.change_limits import ChangeLimitViewSet
 from apps.fleet.api.imports import MachineImportView
+from apps.fleet.api.processes import ProcessSignalView
 from apps.fleet.api.ssh import SshConnectionViewSet
 from apps.fleet.api.terminals import TerminalEndView, TerminalListView, TerminalRecordingView, TerminalView
 
@@ -35,6 +36,7 @@ urlpatterns = [
     re_path(r"^history/?$", views.HistoryView.as_view(), name="history"),
     re_path(r"^export/metrics/?$", views.MetricsExportView.as_view(), name="export-metrics"),
     re_path(r"^processes/?$", views.ProcessListView.as_view(), name="processes"),
+    re_path(r"^processes/(?P<pid>[^/]+)/signal/?$", ProcessSignalView.as_view(), name="process-signal"),
     re_path(r"^processes/(?P<pid>[^/]+)/?$", views.ProcessView.as_view(), name="process"),
     re_path(r"^logs/?$", logs.LogsView.as_view(), name="logs"),
     re_path(r"^logs/volumes/?$", logs.LogVolumesView.as_view(), name="log-volumes"),

@@ -21,6 +21,7 @@ from apps.fleet.services.servers import (
     note_metrics_exported,
     update_server,
 )
+from apps.fleet.services.signals import signal_process
 from apps.fleet.services.ssh_connections import create_connection, delete_connection, update_connection
 from apps.fleet.services.ssh_imports import import_machines, read_machines
 from apps.fleet.services.ssh_keys import accept_host_key, test_connection
@@ -46,6 +47,7 @@ __all__ = [
     "read_machines",
     "run_command",
     "run_in_background",
+    "signal_process",
     "test_connection",
     "update_connection",
     "Outcome",
