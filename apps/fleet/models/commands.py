@@ -57,7 +57,7 @@ class CommandBatch(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.command[:60]} on {self.hosts} servers"
+        return f"{self.command[:60]} on {self.hosts} server{'' if self.hosts == 1 else 's'}"
 
 
 class CommandRun(models.Model):
