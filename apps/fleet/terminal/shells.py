@@ -12,6 +12,7 @@ import termios
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import paramiko
@@ -164,7 +165,7 @@ class LocalShell:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env={**env, "TERM": TERM, "SHELL": program},
-                cwd=home if os.path.isdir(home) else "/",
+                cwd=home if home and Path(home).is_dir() else "/",
                 start_new_session=True,
             )
             # Until the shell holds the terminal we do; held by nobody it would end before it began.
@@ -255,6 +256,6 @@ def _login_shell() -> str:
     """Return the shell of the platform's user; /bin/sh where that one lets nobody in."""
     with contextlib.suppress(KeyError):
         found = pwd.getpwuid(os.getuid()).pw_shell
-        if found and os.access(found, os.X_OK) and os.path.basename(found) not in ("nologin", "false"):
+        if found and os.access(found, os.X_OK) and Path(found).name not in ("nologin", "false"):
             return found
     return "/bin/sh"
