@@ -30,11 +30,12 @@ class Refused(Exception):
 
     Args:
         status: of HTTP, or the close code of the socket.
+        code: the platform's word for the reason.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, code: str = "") -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.code = status, code
 
 
 class Folder:

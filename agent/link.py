@@ -8,13 +8,14 @@ import logging
 import random
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import websockets
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from agent.clock import Clock
-from agent.identity import Folder, Refused, about_this_host, tls_of
+from agent.identity import Folder, Refused, about_this_host, ask_to_be_let_in, tls_of
 from agent.running import Runs, signal_process
 from agent.store import Store
 
@@ -42,7 +43,7 @@ class Link:
         self._on_welcome = on_welcome
         self.changed = asyncio.Event()
         self.runs = Runs(store, self._queue)
-        self.is_connected = False
+        self.is_connected = self.was_welcome = False
         self.table: tuple[int, list[dict[str, Any]]] | None = None  # the newest process table and its sample's number
         self._socket: Any = None
         self._outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -69,6 +70,8 @@ class Link:
                 failures, told = 0, ""
                 pause = random.uniform(0, 1)
             except Refused as error:
+                if error.code == "certificate_ended" and await self._come_back():
+                    continue
                 pause = REFUSED_PAUSE_S * random.uniform(0.8, 1.2)
                 told = self._tell(told, f"the platform refuses this agent: {error}")
             except (OSError, WebSocketException, ConnectionClosed, asyncio.TimeoutError, ValueError) as error:  # noqa: UP041
@@ -84,7 +87,15 @@ class Link:
                 failures += 1
             await asyncio.sleep(pause)
 
-    was_welcome = False
+    async def _come_back(self) -> bool:
+        """Ask for another certificate with the same key, after this host was away for longer than its own counts."""
+        known = self.folder.settings
+        ask = partial(ask_to_be_let_in, self.folder, url=known["url"], token="", ca_file=known.get("ca_file", ""))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, ask)
+        except (Refused, OSError) as error:
+            log.warning("no new certificate: %s", error)
+            return False
 
     def _tell(self, told: str, sentence: str) -> str:
         if sentence != told:
@@ -124,7 +135,7 @@ class Link:
         if not isinstance(frame, dict):
             raise ValueError("the platform speaks another language")
         if frame.get("type") == "refused":
-            raise Refused(int(frame.get("status") or 4403), str(frame.get("message")))
+            raise Refused(int(frame.get("status") or 4403), str(frame.get("message")), str(frame.get("code")))
         return frame
 
     async def _prove(self, socket: Any) -> None:

@@ -49,17 +49,24 @@ class Run:
         self._process: subprocess.Popen[bytes] | None = None
         self._out = self._in = -1
         self._input = bytearray()
-        self._closes_input = not pty
+        self._input_total = 0
+        self._closes_input = False
         self._is_reading = False
         self._read_at = 0.0
         self._wish = ""
+        self.error = ""
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
 
     # --- beginning -------------------------------------------------------------------------------------------------
 
-    def start(self, text: str, env: dict[str, str], stdin: bytes, size: tuple[int, int]) -> None:
+    def start(
+        self, text: str, env: dict[str, str], stdin: bytes, size: tuple[int, int], *, more_input: bool = False
+    ) -> None:
         """Start it in a session of its own.
+
+        Args:
+            more_input: `stdin` is only the beginning.
 
         Raises:
             OSError: it can't be started.
@@ -74,7 +81,7 @@ class Run:
         os.set_blocking(self._out, False)
         os.set_blocking(self._in, False)
         self._resume_reading()
-        self.write(stdin, is_last=not self.is_pty)
+        self.write(stdin, is_last=not (self.is_pty or more_input))
 
     def _start_on_pipes(self, text: str, env: dict[str, str]) -> None:
         self._out, theirs = os.pipe()
@@ -115,11 +122,20 @@ class Run:
 
     # --- input -----------------------------------------------------------------------------------------------------
 
-    def write(self, data: bytes, *, is_last: bool = False) -> None:
-        """Hand input over; what is not read yet waits here, up to 4 MiB."""
+    def write(self, data: bytes, *, at: int | None = None, is_last: bool = False) -> None:
+        """Hand input over; what is not read yet waits here, up to 4 MiB.
+
+        Args:
+            at: how much input came before; where a piece is missing the run ends, rather than take half of it.
+        """
+        if at is not None and at != self._input_total:
+            self.error = "A part of its input was lost on the way."
+            self.end("lost")
+            return
+        self._input_total += len(data)
         if self._in < 0:
             return
-        self._closes_input = self._closes_input and is_last or is_last
+        self._closes_input = is_last
         self._input += data[: max(0, INPUT_MOST - len(self._input))]
         self._loop.remove_writer(self._in)
         self._loop.add_writer(self._in, self._write_on)
@@ -230,6 +246,8 @@ class Run:
             os.close(self._in)
             self._in = -1
         self.ending = {"type": "exit", "id": self.id, "bytes": self.total, "ended": self._wish or "exited"}
+        if self.error:
+            self.ending["error"] = self.error
         if not self._wish:
             self.ending["exit_code"] = code if code >= 0 else None
             self.ending["signal"] = signal.Signals(-code).name[3:] if code < 0 else ""
@@ -287,7 +305,7 @@ class Runs:
         size = (int(frame.get("cols") or 80), int(frame.get("rows") or 24))
         try:
             stdin = base64.b64decode(frame.get("stdin") or "")
-            run.start(str(frame.get("text") or ""), env, stdin, size)
+            run.start(str(frame.get("text") or ""), env, stdin, size, more_input=bool(frame.get("more_input")))
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self._refuse(run_id, f"It could not be started: {error}.")
             return
@@ -341,7 +359,8 @@ class Runs:
             return
         if kind == "stdin":
             with contextlib.suppress(binascii.Error):
-                run.write(base64.b64decode(frame.get("data") or ""), is_last=bool(frame.get("last")))
+                data, at = base64.b64decode(frame.get("data") or ""), frame.get("at")
+                run.write(data, at=at if isinstance(at, int) else None, is_last=bool(frame.get("last")))
         elif kind == "resize":
             run.resize(int(frame["cols"]), int(frame["rows"]))
         elif kind == "cancel":

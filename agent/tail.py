@@ -144,15 +144,13 @@ class TailedFile:
         data = self._handle.read(most)
         lines, at = [], 0
         while at < len(data):
-            end = data.find(b"\n", at)
+            end = data.find(b"\n", at, at + LINE_MOST + 1)
+            after = end + 1
             if end < 0:
                 if len(data) - at < LINE_MOST and not to_the_end:
                     break  # the rest of the line has not been written yet
-                end = min(len(data), at + LINE_MOST)
-                after = end
-            else:
-                after = end + 1
-            text = data[at : min(end, at + LINE_MOST)].decode("utf-8", "replace").rstrip("\r")
+                end = after = min(len(data), at + LINE_MOST)  # a line that is too long is several
+            text = data[at:end].decode("utf-8", "replace").rstrip("\r")
             if text.strip():
                 lines.append((f"{self._generation}:{self._offset + at}", text))
             at = after

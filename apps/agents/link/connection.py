@@ -30,11 +30,12 @@ def now_iso() -> str:
 
 @dataclass(slots=True)
 class RunOutput:
-    """How far the output of a run has come: bytes written down, of them taken by who waits, and told to the agent."""
+    """How far the output of a run has come, in bytes: received, written down, taken by who waits, told to the agent."""
 
-    stored: int
-    taken: int
-    told: int
+    received: int = 0
+    written: int = 0
+    taken: int = 0
+    told: int = 0
     is_ended: bool = False
 
 
@@ -102,21 +103,21 @@ class Connection:
         if run is None or run.is_ended:
             self.tell({"type": "forget", "id": str(key)})
             return
-        if type(at) is not int or at > run.stored:
+        if type(at) is not int or at > run.received:
             raise ValueError("a piece of output is missing")
-        if at + len(data) <= run.stored:
+        if at + len(data) <= run.received:
             return  # it came before
-        data = data[run.stored - at :]
-        store(key, run.stored, data)
-        run.stored += len(data)
+        data = data[run.received - at :]
+        store(key, run.received, data)
+        run.received += len(data)
 
-    def give_credit(self, key: UUID, *, stored: int, taken: int | None = None) -> None:
-        """Tell the agent that output was written down, unless too much waits for who asked for it."""
+    def give_credit(self, key: UUID, *, written: int = 0, taken: int = 0) -> None:
+        """Tell the agent what was written down of its output, unless too much of it waits for who asked."""
         run = self.runs.get(key)
         if run is None:
             return
-        run.taken = max(run.taken, taken or 0)
-        may = min(stored, run.taken + STORED_MOST)
+        run.written, run.taken = max(run.written, written), max(run.taken, taken)
+        may = min(run.written, run.taken + STORED_MOST)
         if may > run.told:
             run.told = may
             self.tell({"type": "credit", "id": str(key), "bytes": may})

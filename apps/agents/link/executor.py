@@ -99,8 +99,8 @@ class _Asked:
         elif now - self._there_at > AWAY_S:
             requests.give_up(self.id)
             sentence = (
-                f"The agent of {self.agent.name} has been away for too long; what became of it is not known. It is ended "
-                "there once the agent is back."
+                f"The agent of {self.agent.name} has been away for too long; what became of it is not known. It is "
+                "ended there once the agent is back."
             )
             raise SshFault(Reason.BROKEN, "run", sentence)
         if now - self._asked_at > SEND_WITHIN_S:

@@ -17,6 +17,7 @@ from apps.agents.models import HostAgent
 from apps.agents.states import Registration
 from apps.core.errors import DomainError, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
 from apps.core.principals import Principal
+from apps.fleet.hot import disconnect
 from apps.fleet.services.logs import LogPush, accept_logs
 from apps.fleet.services.samples import MOST_A_PUSH, Push, accept_samples
 
@@ -77,7 +78,7 @@ class Intake:
             await asyncio.wait([self._writing])
         if self._writer is not None:
             writer, self._writer = self._writer, None
-            await asyncio.get_running_loop().run_in_executor(writer, database.close)
+            await asyncio.get_running_loop().run_in_executor(writer, disconnect)
             writer.shutdown(wait=False)
 
     async def _write_all(self) -> None:

@@ -103,11 +103,11 @@ class AgentSocket:
             raise BadFrame(f"The platform speaks protocol {PROTOCOL}; install the agent anew from it.")
         certificate = hello.get("certificate")
         if not isinstance(certificate, str):
-            raise BadFrame("certificate must be a text")
+            raise BadFrame("The certificate must be a text.")
         try:
             signature = base64.b64decode(hello.get("signature") or "", validate=True)
         except (binascii.Error, TypeError, ValueError):
-            raise BadFrame("signature is not base64") from None
+            raise BadFrame("The signature is not base64.") from None
         token = secrets.token_hex(16)
         said = {name: str(hello.get(name) or "")[:300] for name in _SAID}
 
@@ -119,7 +119,8 @@ class AgentSocket:
         agent, told, runs = await switchboard.in_thread(let_in)
         one = Connection(agent, token, self.send, told["interval"], told=told)
         for run in runs:
-            one.runs[UUID(run["id"])] = RunOutput(run["bytes"], 0, run["bytes"])
+            here = run["bytes"]
+            one.runs[UUID(run["id"])] = RunOutput(here, here, 0, here)
         welcome = {"type": "welcome", "agent_id": agent.slug, "server_time": now_iso(), "runs": runs, **told}
         one.tell(welcome)
         await switchboard.join(one)

@@ -23,7 +23,7 @@ from apps.core import bell
 
 log = logging.getLogger(__name__)
 
-LOOK_S, LEAST_S = 1.0, 0.02
+LOOK_S, LEAST_S, EVENT_S = 0.9, 0.02, 0.2
 SEEN_EVERY_S, ORDERS_EVERY_S = 5.0, 2.0
 GATHER_S = 0.005
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Switchboard:
         self._pieces: list[tuple[UUID, int, bytes]] = []
         self._endings: list[tuple[UUID, dict[str, Any]]] = []
         self._storing: asyncio.Task[None] | None = None
-        self._seen_at = self._ordered_at = 0.0
+        self._seen_at = self._ordered_at = self._looked_at = 0.0
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -64,10 +64,10 @@ class Switchboard:
         loop = asyncio.get_running_loop()
         if self._loop is not loop or self._task is None or self._task.done():
             bell.unlisten(bell.AGENTS, self._on_ring)
-            bell.unlisten(bell.FACTS, self._on_ring)
+            bell.unlisten(bell.EVENTS, self._on_event)
             self._loop, self._wake = loop, asyncio.Event()
             bell.listen(bell.AGENTS, self._on_ring)
-            bell.listen(bell.FACTS, self._on_ring)
+            bell.listen(bell.EVENTS, self._on_event)
             self._task = loop.create_task(self._run())
         older = self.connections.get(one.agent.pk)
         if older is not None:
@@ -83,15 +83,16 @@ class Switchboard:
     async def stop(self) -> None:
         """End all connections; write what came."""
         bell.unlisten(bell.AGENTS, self._on_ring)
-        bell.unlisten(bell.FACTS, self._on_ring)
+        bell.unlisten(bell.EVENTS, self._on_event)
         for one in list(self.connections.values()):
             one.cut(RESTART, "The platform restarts.")
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        if self._storing is not None:
+        if self._storing is not None and not self._storing.done():
             await asyncio.gather(self._storing, return_exceptions=True)
+        self._storing, self._loop = None, None
         await intake.drain()
         if self._threads is not None:
             self._threads.shutdown(wait=False)
@@ -102,6 +103,11 @@ class Switchboard:
         if loop is not None and self.connections:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(wake.set)
+
+    def _on_event(self, *_: object) -> None:
+        # A fact may be that an agent is trusted no more; there are many others.
+        if time.monotonic() - self._looked_at > EVENT_S:
+            self._on_ring()
 
     async def _run(self) -> None:
         while True:
@@ -120,7 +126,7 @@ class Switchboard:
     # --- what is asked ---------------------------------------------------------------------------------------------
 
     async def _look(self) -> None:
-        now = time.monotonic()
+        now = self._looked_at = time.monotonic()
         mine = dict(self.connections)
         for one in mine.values():
             if now - one.heard_at > max(60.0, 3 * one.interval + 15):
@@ -178,14 +184,14 @@ class Switchboard:
             one.tell({"type": "forget", "id": str(key)})
             await self.in_thread(requests.leave, key)
         elif run is not None:
-            one.give_credit(key, stored=run.stored, taken=request.credit)
+            one.give_credit(key, taken=request.credit)
             if request.cancel_asked_at is not None and not run.is_ended:
                 one.tell({"type": "cancel", "id": str(key)})
 
     def _send(self, one: Connection, request: requests.Open) -> None:
         frame = {"type": request.kind, **json.loads(request.body or "{}")}
         if request.kind in (requests.RUN, requests.SHELL):
-            one.runs[request.id] = RunOutput(0, 0, 0)
+            one.runs[request.id] = RunOutput()
             frame["type"] = "command"
         frame["id"] = str(request.run_id if request.kind not in requests.ANSWERED else request.id)
         one.tell(frame)
@@ -229,12 +235,12 @@ class Switchboard:
                     if one.runs.keys() & lost:
                         one.cut(1011, "The platform could not write down what came.")
                 continue
-            stored: dict[UUID, int] = {}
+            written: dict[UUID, int] = {}
             for key, at, data in pieces:
-                stored[key] = at + len(data)
+                written[key] = at + len(data)
             for one in self.connections.values():
-                for key in one.runs.keys() & stored.keys():
-                    one.give_credit(key, stored=stored[key])
+                for key in one.runs.keys() & written.keys():
+                    one.give_credit(key, written=written[key])
                 for key, _ in endings:
                     if one.runs.pop(key, None) is not None:
                         one.tell({"type": "forget", "id": str(key)})
