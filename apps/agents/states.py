@@ -4,6 +4,9 @@ from django.db import models
 
 from apps.core.states import Transitions
 
+#: Kinds of agents; there are none of the second one yet.
+KINDS = ("host", "llm")
+
 
 class Registration(models.TextChoices):
     """Is the agent trusted?"""

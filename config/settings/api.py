@@ -45,6 +45,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     # Things that all have a `status`, each its own.
     "ENUM_NAME_OVERRIDES": {
+        "AgentKindEnum": "apps.agents.states.KINDS",
         "AlertSourceKindEnum": "apps.alerts.models.AlertSource.Kind",
         "AlertStatusEnum": "apps.alerts.models.Alert.Status",
         "BatchStatusEnum": "apps.fleet.states.BatchStatus",

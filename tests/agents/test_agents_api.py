@@ -33,6 +33,7 @@ def test_agent_added_by_hand_enrols_with_its_own_token_and_no_other_host_does() 
     body = made.json()
     assert (body["id"], body["status"], body["kind"], body["is_approved"]) == ("web-1", "pending", "host", False)
     assert operator.get(f"{URL}/web-1").json().get("enrolment_token") is None
+    assert Event.objects.get(name="agent.created").audit["after"]["slug"] == "web-1"
     host = make_host()
     asked = host.asks(body["enrolment_token"])
     assert asked.request.agent_id and HostAgent.objects.count() == 1

@@ -58,7 +58,9 @@ def test_host_asks_waits_is_approved_and_holds_a_certificate() -> None:
     asked = _ask(host, made["token"])
     assert asked.status_code == 202 and asked["Cache-Control"] == "no-store"
     poll = asked.json()["poll_token"]
-    assert _status(poll).json()["status"] == "pending" and not HostAgent.objects.exists() and not Server.objects.exists()
+    assert (
+        _status(poll).json()["status"] == "pending" and not HostAgent.objects.exists() and not Server.objects.exists()
+    )
 
     (waiting,) = admin.get(f"{URL}/pending").json()["results"]
     key = host.key.public_key()

@@ -19,7 +19,7 @@ from tests.factories.agents import make_token
 
 SCRIPT = "/agent/install.sh"
 PROGRAM = "/agent/watchkeeper-agent.py"
-HOSTILE = "it's \"$(touch pwned)\" `id`"
+HOSTILE = 'it\'s "$(touch pwned)" `id`'
 
 
 @pytest.mark.django_db
@@ -118,7 +118,7 @@ def test_script_installs_enrols_renews_and_removes(platform: HTTPServer, tmp_pat
     program = place / "watchkeeper-agent.py"
     assert sha256(program.read_bytes()).hexdigest() in (tmp_path / "install.sh").read_text()
     line = ran.stdout.strip().splitlines()[-1]
-    status = subprocess.run(["sh", "-c", f"{line[:-len(' run')]} status"], capture_output=True, text=True, check=False)
+    status = subprocess.run(["sh", "-c", f"{line[: -len(' run')]} status"], capture_output=True, text=True, check=False)
     assert '"is_enrolled": false' in status.stdout, status.stderr  # the line that it prints is one that runs
     (state / "certificate.pem").write_text("x")
     assert _run(platform, tmp_path, *here).returncode == 0  # without a token it renews the program

@@ -9,7 +9,6 @@ from rest_framework.response import Response
 
 from apps.agents import selectors, services
 from apps.agents.api.serializers import (
-    KINDS,
     AgentChangeSerializer,
     AgentListSerializer,
     AgentTokenSerializer,
@@ -21,6 +20,7 @@ from apps.agents.api.serializers import (
     WaitingHostSerializer,
 )
 from apps.agents.models import EnrolmentRequest, HostAgent
+from apps.agents.states import KINDS
 from apps.core.api.pagination import EnvelopePagination
 from apps.core.api.views import ApiViewSet, clean, expected_revision, idempotent, with_etag
 from apps.core.errors import Invalid, NotFound

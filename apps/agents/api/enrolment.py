@@ -11,8 +11,8 @@ from apps.accounts.requests import address_of
 from apps.agents import selectors, services
 from apps.agents.api.serializers import (
     EnrollSerializer,
-    EnrolmentSerializer,
     EnrolmentTokenSerializer,
+    HostEnrolmentSerializer,
     NewTokenAnswerSerializer,
     NewTokenSerializer,
     PollSerializer,
@@ -40,7 +40,7 @@ class EnrollView(ApiView):
         description="202: it waits for approval; ask how it stands with `poll_token`. 201: it is let in at once. "
         "Repeated with the same key and token it counts once.",
         request=EnrollSerializer,
-        responses={201: EnrolmentSerializer, 202: EnrolmentSerializer},
+        responses={201: HostEnrolmentSerializer, 202: HostEnrolmentSerializer},
         auth=[],
     )
     def post(self, request: Request) -> Response:
@@ -52,7 +52,7 @@ class EnrollView(ApiView):
         standing = Standing(enrolled.request)
         if enrolled.request.status == Enrolment.APPROVED:
             standing = services.enrolment_status(poll_token=enrolled.poll_token)
-        data = EnrolmentSerializer(standing, context={"poll_token": enrolled.poll_token}).data
+        data = HostEnrolmentSerializer(standing, context={"poll_token": enrolled.poll_token}).data
         return Response(data, status=201 if standing.certificate else 202, headers=_QUIET)
 
 
@@ -67,13 +67,13 @@ class EnrollStatusView(ApiView):
         operation_id="agents_enroll_status",
         summary="Ask how a request to be let in stands",
         request=PollSerializer,
-        responses=EnrolmentSerializer,
+        responses=HostEnrolmentSerializer,
         auth=[],
     )
     def post(self, request: Request) -> Response:
         """Return pending, approved with the certificate, rejected, or expired."""
         standing = services.enrolment_status(poll_token=clean(PollSerializer, request.data)["poll_token"])
-        return Response(EnrolmentSerializer(standing).data, headers=_QUIET)
+        return Response(HostEnrolmentSerializer(standing).data, headers=_QUIET)
 
 
 class EnrolmentTokenViewSet(ApiViewSet):

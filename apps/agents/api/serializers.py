@@ -7,9 +7,8 @@ from rest_framework import serializers
 from apps.agents.models import EnrolmentRequest, EnrolmentToken, HostAgent
 from apps.agents.selectors import STATUSES, is_usable, percents_of, status_of
 from apps.agents.services.enrolment import Standing
-from apps.agents.states import Enrolment
+from apps.agents.states import KINDS, Enrolment
 
-KINDS = ("host", "llm")
 #: Fields of LLM agents: refused, by name, while there are none.
 LLM_FIELDS = (
     "role", "llm_provider", "llm_model", "system_prompt", "enabled_tools", "tool_blacklist", "worker_id",
@@ -187,7 +186,7 @@ class PollSerializer(serializers.Serializer[Any]):
     poll_token = serializers.CharField(max_length=200)
 
 
-class EnrolmentSerializer(serializers.Serializer[Standing]):
+class HostEnrolmentSerializer(serializers.Serializer[Standing]):
     """How a host's request stands."""
 
     id = serializers.UUIDField(source="request.id")
