@@ -1,6 +1,7 @@
 """Who this agent is: its key, its certificate, and how it asks to be let in."""
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -95,6 +96,13 @@ class Folder:
             ).decode(),
         )
         return key
+
+    def fingerprint(self) -> str:
+        """Return the key's fingerprint, in groups of four digits, as the platform shows it to who approves."""
+        public = self.key().public_key()
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        digits = hashlib.sha256(public.public_bytes(serialization.Encoding.DER, form)).hexdigest()
+        return " ".join(digits[at : at + 4] for at in range(0, 64, 4))
 
     def request_for_certificate(self) -> str:
         """Return a signing request for the key (PEM)."""

@@ -36,7 +36,7 @@ class JournalFollower:
                 await self._follow()
                 await asyncio.sleep(AGAIN_AFTER_S)
         finally:
-            self._end()
+            await self._end()
 
     def take(self) -> tuple[list[dict[str, Any]], dict[str, str]]:
         """Return the lines that came, and the place to remember with them."""
@@ -46,10 +46,11 @@ class JournalFollower:
         self.cursor = self._read_to
         return lines, {PLACE: self.cursor}
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
+            await self._process.wait()
 
     async def _follow(self) -> None:
         arguments = ["-f", "-o", "json", "--no-pager", "-q"]

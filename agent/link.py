@@ -26,6 +26,8 @@ IN_FLIGHT_MOST = 4  # batches without an answer
 ANSWER_S = 10.0
 FIRST_PAUSE_S, PAUSE_MOST_S, REFUSED_PAUSE_S = 0.5, 8.0, 60.0
 RENEW_LOOK_S = 600.0
+#: Close codes after which an agent does not come back at once: not known, not trusted, another one took its place.
+_FINAL = (4401, 4403, 4409)
 
 
 def seconds_of(stamp: str) -> float:
@@ -105,7 +107,7 @@ class Link:
     async def _serve(self) -> None:
         known = self.folder.settings
         url = f"{known['url']}/ws/agent"
-        tls = {"ssl": tls_of(known.get("ca_file", ""))} if url.startswith("https:") else {}
+        tls: dict[str, Any] = {"ssl": tls_of(known.get("ca_file", ""))} if url.startswith("https:") else {}
         self.was_welcome = False
         async with websockets.connect(
             url.replace("http", "ws", 1), max_size=FRAME_MOST, compression=None, open_timeout=ANSWER_S,
@@ -120,15 +122,18 @@ class Link:
             try:
                 async for text in socket:
                     self._take(text)
+            except ConnectionClosed:
+                if getattr(socket, "close_code", None) not in _FINAL:
+                    raise
             finally:
                 self.is_connected = False
                 for task in (writer, sender, renewer):
                     task.cancel()
                 await asyncio.gather(writer, sender, renewer, return_exceptions=True)
                 self._outbox = asyncio.Queue()
-                code = getattr(socket, "close_code", None)
-            if code in (4401, 4403):
-                raise Refused(code, str(getattr(socket, "close_reason", "") or "it was revoked"))
+            code = getattr(socket, "close_code", None)
+            if code in _FINAL:
+                raise Refused(code, str(getattr(socket, "close_reason", "") or "it ended the connection"))
 
     async def _answer(self, socket: Any) -> dict[str, Any]:
         frame = json.loads(await asyncio.wait_for(socket.recv(), ANSWER_S))

@@ -149,7 +149,8 @@ def _enroll(options: argparse.Namespace, folder: Folder) -> int:
     if ask_to_be_let_in(folder, url=url, token=token, name=options.name, ca_file=options.ca_file):
         print("This host is enrolled.")
         return 0
-    print("This host asked to be let in; approve it in the console, under Host agents.", flush=True)
+    print("This host asked to be let in; approve it in the console, under Host agents.")
+    print(f"Its key has the fingerprint {folder.fingerprint()}.", flush=True)
     return 0 if options.no_wait else _wait(folder)
 
 
@@ -190,6 +191,7 @@ def _status(folder: Folder, version: str) -> int:
     count, size = Store(folder.path / "agent.db", Clock()).waiting
     facts = {
         "version": version, "url": known.get("url"), "agent_id": known.get("agent_id"), "is_enrolled": bool(end),
+        "fingerprint": folder.fingerprint() if folder.read("key.pem") else None,
         "certificate_until": iso_of(end) if end else None, "waiting_parts": count, "waiting_bytes": size,
     }  # fmt: skip
     print(json.dumps(facts, indent=1))

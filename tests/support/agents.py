@@ -26,11 +26,11 @@ from tests.support.processes import free_port, wait_for
 class AgentProgram:
     """The program that machines download, as a process of its own on a state folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, text: str = "") -> None:
         self.folder = folder
         self.log = folder.with_name(f"{folder.name}.log")
         self.path = folder.with_name(f"{folder.name}.py")
-        self.path.write_text(bundle.text())
+        self.path.write_text(text or bundle.text())
         self._process: subprocess.Popen[bytes] | None = None
 
     def admit(self, host: Host, url: str, **settings: Any) -> "AgentProgram":

@@ -133,13 +133,9 @@ class Open:
     run_id: UUID | None
     body: str
     state: str
-    token: str
     credit: int
     cancel_asked_at: datetime | None
     is_left: bool  # nobody waits for it any more
-
-
-_FIELDS = ("id", "agent_id", "kind", "run_id", "body", "state", "connection_token", "credit", "cancel_asked_at")
 
 
 def open_requests(agent_ids: Sequence[UUID]) -> list[Open]:
@@ -148,11 +144,20 @@ def open_requests(agent_ids: Sequence[UUID]) -> list[Open]:
     rows = AgentRequest.objects.filter(agent_id__in=agent_ids).filter(
         Q(state=RequestState.WAITING, expires_at__gt=now) | Q(state__in=OPEN)
     )
-    found = []
-    for row in rows.order_by("id"):
-        is_left = row.lease_until is None or row.lease_until < now
-        found.append(Open(*(getattr(row, name) for name in _FIELDS), is_left))
-    return found
+    return [
+        Open(
+            row.pk,
+            row.agent_id,
+            row.kind,
+            row.run_id,
+            row.body,
+            row.state,
+            row.credit,
+            row.cancel_asked_at,
+            is_left=row.lease_until is None or row.lease_until < now,
+        )
+        for row in rows.order_by("id")
+    ]
 
 
 def claim(request: Open, token: str) -> bool:
