@@ -18,6 +18,7 @@ RUN pip install --disable-pip-version-check -r requirements.txt
 COPY manage.py ./
 COPY config ./config
 COPY apps ./apps
+COPY agent ./agent
 COPY templates ./templates
 COPY static ./static
 RUN python -m compileall -q apps config

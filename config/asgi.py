@@ -13,6 +13,7 @@ from django.core.asgi import get_asgi_application  # noqa: E402
 
 _django = get_asgi_application()
 
+from apps.agents.link.switchboard import switchboard  # noqa: E402
 from apps.core.asgi import Edge, Switch  # noqa: E402
 from apps.core.asgi import QuickProtocol as Protocol  # noqa: E402, F401
 from apps.core.asgi.types import Application  # noqa: E402
@@ -21,6 +22,7 @@ from apps.fleet.hot import LogApplication, SampleApplication  # noqa: E402
 from apps.monitors.hot import PingApplication  # noqa: E402
 from apps.realtime.hub import hub  # noqa: E402
 from apps.realtime.routing import sockets  # noqa: E402
+from apps.realtime.terminal import end_terminals  # noqa: E402
 from apps.statuspage.hot import DomainRoot, StatusApplication  # noqa: E402
 
 _pings = PingApplication()
@@ -45,7 +47,9 @@ async def _stop() -> None:
     await _pings.drain()
     await _samples.drain()
     await _logs.drain()
+    await switchboard.stop()
     await _status.stop()
+    await end_terminals()
     await hub.stop()
 
 

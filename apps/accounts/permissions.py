@@ -78,7 +78,8 @@ PERMISSIONS: tuple[Permission, ...] = (
         create=(OPERATOR, "Add servers."),
         update=(OPERATOR, "Change servers."),
         delete=(OPERATOR, "Remove servers."),
-        execute_local=(ADMIN, "Run commands on the platform's own host."),
+        execute_local=(ADMIN, "Run commands and open terminals on the platform's own host."),
+        terminal=(OPERATOR, "Open a terminal on a server."),
     ),
     *_codes(
         "ssh_connections",
@@ -97,9 +98,34 @@ PERMISSIONS: tuple[Permission, ...] = (
         run=(OPERATOR, "Run commands on servers."),
         cancel=(OPERATOR, "Cancel commands that run."),
     ),
+    *_codes(
+        "change_limits",
+        view=(VIEWER, "See how many servers may be under change at once."),
+        create=(ADMIN, "Add such a limit."),
+        update=(ADMIN, "Change such a limit."),
+        delete=(ADMIN, "Remove such a limit."),
+    ),
+    *_codes(
+        "terminals",
+        view=(OPERATOR, "See one's own terminal sessions and replay them."),
+        view_all=(ADMIN, "See everybody's terminal sessions and replay them."),
+        end=(ADMIN, "End a terminal session that is open."),
+    ),
+    *_codes(
+        "agents",
+        view=(VIEWER, "See agents and whether they are there."),
+        manage=(OPERATOR, "Add, change and remove agents, and see which hosts wait to be let in."),
+        approve=(ADMIN, "Let waiting hosts in or refuse them, and make tokens with which hosts may ask."),
+        revoke=(ADMIN, "Revoke an agent: its connection is cut at once."),
+    ),
+    *_codes("workers", report=(OPERATOR, "Report a worker's load and ask for its tasks.")),
     *_codes("samples", push=(OPERATOR, "Push metrics of a server.")),
     *_codes("metrics", export=(VIEWER, "Export metrics.")),
-    *_codes("processes", view=(VIEWER, "See processes.")),
+    *_codes(
+        "processes",
+        view=(VIEWER, "See processes."),
+        signal=(OPERATOR, "Send a signal to a process."),
+    ),
     *_codes("logs", view=(VIEWER, "Read and follow log lines."), push=(OPERATOR, "Push log lines of a server.")),
     *_codes(
         "log_rules",
@@ -242,7 +268,7 @@ def codes_of_role(role: str) -> list[str]:
 
 #: What a key bound to a server may do, whatever its owner may.
 SERVER_KEY_CODES: frozenset[str] = frozenset(
-    {"samples:push", "servers:view", "processes:view", "logs:push", "logs:view"}
+    {"samples:push", "servers:view", "processes:view", "logs:push", "logs:view", "workers:report"}
 )
 
 #: What every person holds, whatever the roles say: the own account.

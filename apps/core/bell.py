@@ -23,8 +23,11 @@ EVENTS = "events"  # a fact was committed and waits for its number
 FACTS = "facts"  # facts were numbered
 WORK = "work"  # deliveries or due rows wait
 SETTINGS = "settings"  # a runtime setting, a right or a session changed
+AGENTS = "agents"  # something is asked of a host agent, or was taken
+AGENT_OUTPUT = "agent-output"  # something came from a host agent
 LIVE = "live"  # a batch of live events
 FOLLOWED = "followed"  # a process began to follow live events
+_HEARD = (EVENTS, FACTS, WORK, SETTINGS, AGENTS, AGENT_OUTPUT)
 _ASK = "ask"  # to the sender alone: does another process follow?
 
 Callback = Callable[[str, Any], None]
@@ -149,9 +152,9 @@ class _Bell:
             try:
                 client = _client(socket_timeout=None)
                 pubsub = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-                pubsub.subscribe(*(_channel(name) for name in (EVENTS, FACTS, WORK, SETTINGS, FOLLOWED)))
+                pubsub.subscribe(*(_channel(name) for name in (*_HEARD, FOLLOWED)))
                 self.connected = True
-                for name in (EVENTS, FACTS, WORK, SETTINGS):  # what was rung while the line was down
+                for name in _HEARD:  # what was rung while the line was down
                     self._local(name, None)
                 for message in pubsub.listen():
                     origin, payload = json.loads(message["data"])

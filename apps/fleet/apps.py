@@ -18,4 +18,5 @@ class FleetConfig(AppConfig):
             retention,
             subscribers,
             tasks,
+            terminal_keeping,
         )

@@ -4,6 +4,7 @@ import codecs
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from uuid import UUID
 
 #: Output that is kept of one run; the rest is counted.
 KEEP_BYTES = 1024 * 1024
@@ -15,6 +16,7 @@ class Command:
 
     Args:
         env: variables for it; their values may be secrets.
+        secrets: variables whose values are read from the vault when it runs: name -> id of the secret.
         sudo: run it as root through sudo; `sudo_password` answers its prompt.
     """
 
@@ -24,6 +26,7 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     sudo: bool = False
     sudo_password: str = field(default="", repr=False)
+    secrets: Mapping[str, UUID] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -31,7 +34,7 @@ class Outcome:
     """How a command ended.
 
     Args:
-        ended: "exited", "timed_out" or "cancelled".
+        ended: "exited", "timed_out", "cancelled", or "lost" where how it ended is not known.
         exit_code: None where it ended by a signal, or was ended.
         signal: e.g. "KILL".
     """

@@ -93,7 +93,15 @@ declare(
     permission="ssh_connections:view",
     fields={**_SSH, "fingerprint": TEXT, "former": TEXT},
 )
-_COMMAND = {"command_id": ID, "server_id": ID_OR_NULL, "target": TEXT, "executor": TEXT, "command": TEXT, "by": TEXT}
+_COMMAND = {
+    "command_id": ID,
+    "batch_id": ID_OR_NULL,
+    "server_id": ID_OR_NULL,
+    "target": TEXT,
+    "executor": TEXT,
+    "command": TEXT,
+    "by": TEXT,
+}
 declare("command.started", doc="A command was started on a machine.", permission="commands:view", fields=_COMMAND)
 declare(
     "command.cancel_asked",
@@ -121,6 +129,67 @@ declare(
     permission="commands:view",
     kind=LIVE,
     fields={"command_id": ID, "server_id": ID_OR_NULL, "at_char": INTEGER, "text": TEXT},
+)
+_BATCH = {"batch_id": ID, "command": TEXT, "hosts": INTEGER, "by": TEXT}
+declare(
+    "command_batch.created",
+    doc="A command was started on many machines.",
+    permission="commands:view",
+    fields={
+        **_BATCH,
+        "asked": TEXT,
+        "targets": {"type": "array", "items": {"type": "string"}},
+        "parallel": INTEGER,
+        "canary": INTEGER,
+        "stop_after_failures": INTEGER,
+        "retry_of": ID_OR_NULL,
+    },
+)
+declare(
+    "command_batch.cancel_asked",
+    doc="Somebody asked to end a command on many machines.",
+    permission="commands:view",
+    fields=_BATCH,
+)
+declare(
+    "command_batch.finished",
+    doc="A command on many machines is over on all of them.",
+    permission="commands:view",
+    fields={**_BATCH, "status": TEXT, "reason": TEXT, "succeeded": INTEGER, "failed": INTEGER, "skipped": INTEGER},
+)
+declare(
+    "command_batch.progress",
+    doc="How far a command on many machines has come.",
+    permission="commands:view",
+    kind=LIVE,
+    fields={
+        "batch_id": ID,
+        "waiting": INTEGER,
+        "running": INTEGER,
+        "succeeded": INTEGER,
+        "failed": INTEGER,
+        "skipped": INTEGER,
+        "waits_for": TEXT,
+    },
+)
+_LIMIT = {"limit_id": ID, "tag": TEXT}
+declare(
+    "change_limit.created",
+    doc="It was limited how many servers may be under change at once.",
+    permission="change_limits:view",
+    fields=_LIMIT,
+)
+declare(
+    "change_limit.updated", doc="Such a limit was changed.", permission="change_limits:view", fields=_LIMIT
+)  # fmt: skip
+declare(
+    "change_limit.deleted", doc="Such a limit was removed.", permission="change_limits:view", fields=_LIMIT
+)  # fmt: skip
+declare(
+    "process.signalled",
+    doc="Somebody sent a signal to a process.",
+    permission="processes:view",
+    fields={**_SERVER, "pid": INTEGER, "process": TEXT, "signal": INTEGER, "started": TEXT, "by": TEXT},
 )
 declare(
     "server.logs",
@@ -153,4 +222,45 @@ declare(
     doc="A server has written no line of a rule's pattern for the rule's quiet time, or the rule was changed.",
     permission="logs:view",
     fields={**_LOG_MATCH, "since": TIME, "message": TEXT},
+)
+_TERMINAL = {
+    "terminal_id": ID,
+    "server_id": ID_OR_NULL,
+    "target": TEXT,
+    "executor": TEXT,
+    "by": TEXT,
+    "address": TEXT,
+}
+declare(
+    "terminal.opened",
+    doc="Somebody opened a terminal on a server.",
+    permission="terminals:view_all",
+    fields=_TERMINAL,
+)
+declare(
+    "terminal.end_asked",
+    doc="An admin asked to end a terminal session.",
+    permission="terminals:view_all",
+    fields=_TERMINAL,
+)
+declare(
+    "terminal.closed",
+    doc="A terminal session ended; `status` and `reason` say how, an exit code how its shell did.",
+    permission="terminals:view_all",
+    fields={
+        **_TERMINAL,
+        "status": TEXT,
+        "reason": TEXT,
+        "exit_code": INTEGER_OR_NULL,
+        "signal": TEXT,
+        "duration_ms": NUMBER_OR_NULL,
+        "output_bytes": INTEGER,
+        "input_bytes": INTEGER,
+    },
+)
+declare(
+    "terminal.replayed",
+    doc="Somebody replayed or downloaded the recording of a terminal session.",
+    permission="audit:view",
+    fields=_TERMINAL,
 )

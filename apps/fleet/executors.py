@@ -7,25 +7,30 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
 
 from apps.core.errors import Conflict, Forbidden
 from apps.core.masking import Masker
 from apps.core.principals import Principal
-from apps.fleet.commands import Cancelled, Command, Deadline, OnOutput, Outcome
+from apps.core.registries import Registry
+from apps.fleet.commands import Cancelled, Command, Deadline, OnOutput, Outcome, Output
 from apps.fleet.models import Server, SshConnection
 from apps.fleet.selectors.ssh import chain_of, token_of, way_of
+from apps.fleet.signalling import signal_here, signal_over_shell
 from apps.fleet.ssh import Hop, Reason, Session, SshFault, connect, pool, run
+from apps.fleet.terminal.shells import LocalShell, Shell, Size, SshShell
 from apps.secrets.services import read_for_use
 
 GRACE_S = 2.0
 LINGER_S = 1.0
 TICK_S = 0.2
+SIGNAL_S = 15.0
 #: What a local command gets of this process's surroundings, which hold the platform's own keys.
 LOCAL_ENV = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "SHELL")
 
@@ -34,7 +39,7 @@ class Executor(Protocol):
     """A way to run a command on one machine.
 
     Attributes:
-        name: "ssh" or "local".
+        name: "ssh", "local" or "agent".
         target: the machine, as people call it.
     """
 
@@ -48,6 +53,22 @@ class Executor(Protocol):
             SshFault: it could not be run, or how it ended is not known.
         """
         ...
+
+    def shell(self, size: Size, *, cancelled: Cancelled) -> Shell:
+        """Open an interactive shell. Blocks until it is there; the caller closes it.
+
+        Raises:
+            SshFault: there is none.
+        """
+        ...
+
+    def signal(self, pid: int, start_time: str, number: int) -> dict[str, Any] | None:
+        """Send a signal to the process of this number and start time; see `fleet.signalling.signal_here`."""
+        ...
+
+
+#: Ways that higher apps know, asked first: a server and who asks -> an executor, or None where theirs leads not there.
+executor_providers: Registry[Callable[[Server, Principal], Executor | None]] = Registry("executor provider")
 
 
 class SshExecutor:
@@ -82,6 +103,22 @@ class SshExecutor:
                 return run(session.transport, command, on_output=take, cancelled=cancelled)
             finally:
                 _give(on_output, of_run.feed(of_way.flush()) + of_run.flush())
+
+    def shell(self, size: Size, *, cancelled: Cancelled) -> Shell:
+        """Open a login shell over there, over a connection of its own: it lasts, and writes much."""
+        way = way_of(chain_of(self.connection), actor=self.actor)
+        return SshShell(_connected(way, cancelled), size)
+
+    def signal(self, pid: int, start_time: str, number: int) -> dict[str, Any] | None:
+        """Send a signal to a process over there, as the connection's user."""
+
+        def ask(line: str) -> tuple[int | None, str]:
+            output = Output()
+            outcome = self.run(Command(line, SIGNAL_S), on_output=output.feed, cancelled=lambda: False)
+            output.finish()
+            return outcome.exit_code, output.text
+
+        return signal_over_shell(ask, pid, start_time, number)
 
 
 def _connected(way: list[Hop], cancelled: Cancelled) -> Session:
@@ -122,7 +159,7 @@ class LocalExecutor:
     def run(self, command: Command, *, on_output: OnOutput, cancelled: Cancelled) -> Outcome:
         """Run a command with /bin/sh in a process group of its own."""
         deadline = Deadline(command.timeout_s)
-        env = {name: os.environ[name] for name in LOCAL_ENV if name in os.environ}
+        env = _local_env()
         process = subprocess.Popen(
             ["/bin/sh", "-c", command.text],
             stdin=subprocess.PIPE,
@@ -140,6 +177,14 @@ class LocalExecutor:
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None and not pipe.closed:
                     pipe.close()
+
+    def shell(self, size: Size, *, cancelled: Cancelled) -> Shell:
+        """Open the login shell of the platform's own user."""
+        return LocalShell(_local_env(), size)
+
+    def signal(self, pid: int, start_time: str, number: int) -> dict[str, Any] | None:
+        """Send a signal to a process of this host."""
+        return signal_here(pid, start_time, number)
 
     def _follow(
         self,
@@ -204,6 +249,10 @@ class LocalExecutor:
         return Outcome(how)
 
 
+def _local_env() -> dict[str, str]:
+    return {name: os.environ[name] for name in LOCAL_ENV if name in os.environ}
+
+
 def _kill(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
@@ -216,10 +265,17 @@ def executor_of(server: Server, actor: Principal) -> Executor:
         Conflict: no way leads there, or local commands are switched off (409).
         Forbidden: it is the platform's own host, and the caller may not (403).
     """
+    for _, provide in executor_providers.items():
+        found = provide(server, actor)
+        if found is not None:
+            return found
     if server.ssh_connection is not None:
         return SshExecutor(server.ssh_connection, actor)
     if not server.is_local:
-        raise Conflict(f"No way leads to {server.name}: choose an SSH connection for it.", code="no_executor")
+        raise Conflict(
+            f"No way leads to {server.name}: install a host agent there, or choose an SSH connection for it.",
+            code="no_executor",
+        )
     if not actor.can("servers:execute_local"):
         raise Forbidden("Commands on the platform's own host need the permission servers:execute_local.")
     if not settings.LOCAL_COMMANDS:

@@ -51,6 +51,40 @@ class CommandRunQuerySet(models.QuerySet[Any]):
         return self
 
 
+class CommandBatchQuerySet(models.QuerySet[Any]):
+    """Commands on many machines."""
+
+    def visible_to(self, principal: Principal) -> "CommandBatchQuerySet":
+        """Return those the caller may see: all or none, and none for a key bound to one thing."""
+        if principal.bound_kind or not principal.can("commands:view"):
+            return self.none()
+        return self
+
+
+class ChangeLimitQuerySet(models.QuerySet[Any]):
+    """Limits of what may be under change at once."""
+
+    def visible_to(self, principal: Principal) -> "ChangeLimitQuerySet":
+        """Return those the caller may see: all or none, and none for a key bound to one thing."""
+        if principal.bound_kind or not principal.can("change_limits:view"):
+            return self.none()
+        return self
+
+
+class TerminalSessionQuerySet(models.QuerySet[Any]):
+    """Terminal sessions."""
+
+    def visible_to(self, principal: Principal) -> "TerminalSessionQuerySet":
+        """Return those the caller may see: all, or one's own; none for a key bound to one thing."""
+        if principal.bound_kind:
+            return self.none()
+        if principal.can("terminals:view_all"):
+            return self
+        if principal.can("terminals:view") and principal.user_id:
+            return self.filter(user_id=principal.user_id)
+        return self.none()
+
+
 class LogEntryQuerySet(models.QuerySet[Any]):
     """Log lines."""
 

@@ -51,12 +51,41 @@ class Verdict(models.TextChoices):
 class RunStatus(models.TextChoices):
     """Where a command stands."""
 
+    WAITING = "waiting", "Waiting"  # of a batch; its turn has not come
     RUNNING = "running", "Running"
     SUCCEEDED = "succeeded", "Succeeded"  # exit code 0
     FAILED = "failed", "Failed"  # another exit code, a signal, or it never began
     TIMED_OUT = "timed_out", "Timed out"
     CANCELLED = "cancelled", "Cancelled"
     LOST = "lost", "Lost"  # the process that followed it is gone; what became of it is not known
+    SKIPPED = "skipped", "Skipped"  # of a batch that stopped before its turn came
+
+
+class BatchStatus(models.TextChoices):
+    """Where a command on many machines stands."""
+
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"  # on every machine
+    FAILED = "failed", "Failed"  # not on every machine, but all had their turn
+    STOPPED = "stopped", "Stopped"  # it failed so often that the rest was spared
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class TerminalStatus(models.TextChoices):
+    """Where a terminal session stands."""
+
+    OPEN = "open", "Open"
+    ENDED = "ended", "Ended"  # the shell ended by itself
+    CLOSED = "closed", "Closed"  # by the person at it
+    TIMED_OUT = "timed_out", "Timed out"  # nothing was typed for long, or it was open for longer than is allowed
+    KICKED = "kicked", "Ended by an admin"
+    REVOKED = "revoked", "Rights ended"
+    DISCONNECTED = "disconnected", "Disconnected"  # the browser went away and did not come back in time
+    FAILED = "failed", "Failed"  # it never opened, or could not be recorded any more
+    LOST = "lost", "Lost"  # the process that held it is gone
+
+
+TERMINAL = Transitions("terminal session", {TerminalStatus.OPEN: set(TerminalStatus) - {TerminalStatus.OPEN}})
 
 
 class LogLevel(models.IntegerChoices):
@@ -86,9 +115,25 @@ RUN = Transitions(
             RunStatus.TIMED_OUT,
             RunStatus.CANCELLED,
             RunStatus.LOST,
+        },
+        RunStatus.WAITING: {RunStatus.RUNNING, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.SKIPPED},
+    },
+)
+
+BATCH = Transitions(
+    "batch",
+    {
+        BatchStatus.RUNNING: {
+            BatchStatus.SUCCEEDED,
+            BatchStatus.FAILED,
+            BatchStatus.STOPPED,
+            BatchStatus.CANCELLED,
         }
     },
 )
+
+#: What counts as a failure of a batch, and is run again by "retry".
+BAD = (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.LOST)
 
 
 #: What becomes of a thing of an imported file.

@@ -5,13 +5,17 @@ import time
 from celery import shared_task
 from django.conf import settings
 
+from apps.core import bell
 from apps.core.pulse import sweep
 from apps.fleet import log_retention, retention
 from apps.fleet.models import ServerState
+from apps.fleet.services.batch_driving import drive_batches, wipe_inputs
+from apps.fleet.services.change_limits import free_old_slots
 from apps.fleet.services.commands import end_lost_runs
 from apps.fleet.services.log_rules import end_quiet_alerts
 from apps.fleet.services.presence import SWEEP_ROWS, mark_silent_servers
 from apps.fleet.services.rollups import roll_up
+from apps.fleet.services.terminals import end_lost_terminals
 
 _started = time.monotonic()
 
@@ -35,6 +39,20 @@ def notice_silence() -> None:
 def give_up_lost_commands() -> None:
     """End commands whose process is gone."""
     end_lost_runs()
+    free_old_slots()
+    wipe_inputs()
+
+
+@sweep("fleet.batches", every_s=1, on_ring=bell.WORK, shared=True)
+def go_on_with_batches() -> None:
+    """Start the next runs of commands on many machines."""
+    drive_batches()
+
+
+@sweep("fleet.terminals", every_s=5)
+def give_up_lost_terminals() -> None:
+    """End terminal sessions whose process is gone."""
+    end_lost_terminals()
 
 
 @shared_task(name="fleet.roll_up")

@@ -71,7 +71,12 @@ def _origins_of_host(headers: Mapping[bytes, bytes]) -> set[str]:
     return {f"http://{name}:{settings.PORT}" for name in ("127.0.0.1", "localhost", "[::1]")}
 
 
-def _authenticate(headers: Mapping[bytes, bytes], query: Mapping[str, list[str]]) -> Principal | None:
+def authenticate(headers: Mapping[bytes, bytes], query: Mapping[str, list[str]], path: str) -> Principal | None:
+    """Return who opens a socket; None where the credential is to come in the first message.
+
+    Raises:
+        DomainError: the credential is wrong, or there are two.
+    """
     close_old_connections()
     try:
         bearer = headers.get(b"authorization", b"").decode("latin-1")
@@ -81,7 +86,7 @@ def _authenticate(headers: Mapping[bytes, bytes], query: Mapping[str, list[str]]
         if sum(map(bool, (bearer, key, token, ticket))) > 1:
             raise Unauthenticated("Send one credential, not two.")
         if ticket:
-            return spend_ticket(ticket, "/ws")
+            return spend_ticket(ticket, path)
         if token:
             return principal_of_bearer(token)
         if key:
@@ -94,7 +99,12 @@ def _authenticate(headers: Mapping[bytes, bytes], query: Mapping[str, list[str]]
         close_old_connections()
 
 
-def _authenticate_text(token: str) -> Principal:
+def authenticate_text(token: str) -> Principal:
+    """Return the caller of an access token or API key that came in a message.
+
+    Raises:
+        DomainError: it is wrong.
+    """
     close_old_connections()
     try:
         return principal_of_api_key(token) if token.startswith("wk_") else principal_of_bearer(token)
@@ -117,7 +127,7 @@ class EventSocket:
         query = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
         await self.send({"type": "websocket.accept"})
         try:
-            principal = await sync_to_async(_authenticate, thread_sensitive=False)(headers, query)
+            principal = await sync_to_async(authenticate, thread_sensitive=False)(headers, query, "/ws")
             if principal is None:
                 principal = await self._first_message()
         except DomainError as error:
@@ -150,7 +160,7 @@ class EventSocket:
             token = ""
         if not token:
             raise Unauthenticated('Send {"type": "auth", "token": "<access token>"} first.')
-        return await sync_to_async(_authenticate_text, thread_sensitive=False)(str(token))
+        return await sync_to_async(authenticate_text, thread_sensitive=False)(str(token))
 
     async def _write(self, follower: Follower) -> None:
         while True:

@@ -45,8 +45,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     # Things that all have a `status`, each its own.
     "ENUM_NAME_OVERRIDES": {
+        "AgentKindEnum": "apps.agents.states.KINDS",
         "AlertSourceKindEnum": "apps.alerts.models.AlertSource.Kind",
         "AlertStatusEnum": "apps.alerts.models.Alert.Status",
+        "BatchStatusEnum": "apps.fleet.states.BatchStatus",
         "CertificateSourceEnum": "apps.monitors.states.certificates.SOURCES",
         "CertificateStatusEnum": "apps.monitors.states.certificates.STATUSES",
         "CheckStatusEnum": "apps.monitors.states.endpoints.CHECKED",
@@ -64,5 +66,6 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "StatusNoticeSeverityEnum": "apps.statuspage.states.Severity",
         "StatusSubscriberKindEnum": "apps.statuspage.states.SubscriberKind",
         "StatusSubscriberStateEnum": "apps.statuspage.states.SubscriberState",
+        "TerminalStatusEnum": "apps.fleet.states.TerminalStatus",
     },
 }

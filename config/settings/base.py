@@ -103,6 +103,7 @@ LOCAL_APPS = [
     "apps.secrets",
     "apps.fleet",
     "apps.notifications",
+    "apps.agents",
     "apps.monitors",
     "apps.alerts",
     "apps.statuspage",

@@ -1,7 +1,7 @@
 """Re-make the vendored browser libraries from their published packages: `python static/vendor/refresh.py`.
 
 Reads `manifest.json` beside this file, fetches each package with `npm pack`, compares its integrity with the manifest
-and copies the listed files to `<name>-<version>/`. No Node build takes place.
+and copies the listed files to `<name>-<version>/`, without the scope of a name. No Node build takes place.
 """
 
 import base64
@@ -31,7 +31,7 @@ def refresh(library: dict[str, object]) -> None:
         integrity = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
         if integrity != library["integrity"]:
             sys.exit(f"{name} {version}: integrity is {integrity}, the manifest says {library['integrity']}")
-        target = HERE / f"{name}-{version}"
+        target = HERE / f"{name.rpartition('/')[2]}-{version}"
         target.mkdir(exist_ok=True)
         files = library["files"]
         assert isinstance(files, dict)

@@ -75,6 +75,7 @@ def test_every_sealed_field_is_known_to_this_test() -> None:
     }
     assert found == {
         "core.StoredSetting.secret",
+        "fleet.CommandBatch.inputs",  # variables and input of a command; never offered by API or console
         "secrets.SecretVersion.value",  # shown where it is asked for by name, each time audited
         "monitors.Endpoint.headers",
         "monitors.Endpoint.secrets",
@@ -86,6 +87,8 @@ def test_every_sealed_field_is_known_to_this_test() -> None:
         "statuspage.Subscriber.secret",  # shown once, where a webhook is added
         "notifications.Mail.text",  # never offered by API or console
         "accounts.TotpDevice.seed",  # shown once, at its enrolment
+        "agents.CertificateAuthority.key",  # never shown
+        "agents.AgentRequest.body",  # never offered by API or console
     }
 
 

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from apps.core.admin.paginator import CappedPaginator
 from apps.core.models import Event
 from tests.factories.accounts import make_api_key, make_session, make_user
+from tests.factories.agents import make_host, make_host_agent, make_token
 from tests.factories.alerts import make_alert
 from tests.factories.fleet import make_server
 from tests.factories.heartbeats import make_heartbeat
@@ -28,11 +29,19 @@ def _key() -> None:
     make_api_key(make_user("operator"), role="viewer")
 
 
+def _agent() -> None:
+    make_host_agent()
+    make_host().asks(make_token())
+
+
 MAKERS: dict[str, Callable[[], object]] = {
     "monitors/endpoint": _endpoint,
     "monitors/heartbeat": lambda: make_heartbeat(name="job", tags=["nightly"]),
     "monitors/maintenancewindow": make_window,
     "fleet/server": lambda: make_server(tags=["prod"]),
+    "agents/hostagent": _agent,
+    "agents/enrolmentrequest": lambda: make_host().asks(make_token()),
+    "agents/enrolmenttoken": make_token,
     "alerts/alert": make_alert,
     "notifications/channel": make_channel,
     "notifications/rule": lambda: make_rule(make_channel()),

@@ -5,12 +5,14 @@ from typing import Any
 from django.contrib import admin
 
 from apps.accounts.models import ApiKey, Role, Session, User
+from apps.agents.models import EnrolmentRequest, EnrolmentToken, HostAgent
 from apps.alerts.models import Alert, AlertSource, EscalationPolicy, Silence, Threshold
 from apps.alerts.services import create_policy, create_silence
 from apps.core.events.sequencer import sequence_events
 from apps.core.models import Event, SetAsideFact
 from apps.core.principals import system
-from apps.fleet.models import CommandRun, LogRule, Server, SshConnection
+from apps.fleet.models import ChangeLimit, CommandBatch, CommandRun, LogRule, Server, SshConnection
+from apps.fleet.services import create_change_limit
 from apps.monitors.models import Badge, Dependency, Endpoint, Heartbeat, MaintenanceWindow, PingKey
 from apps.monitors.models.certificates import CertificateMonitor
 from apps.monitors.services.certificates import create_certificate
@@ -20,8 +22,10 @@ from apps.notifications.services.deliveries import new_delivery
 from apps.secrets.models import Secret
 from apps.statuspage.models import Component, Group, Notice, Page, Subscriber
 from tests.factories.accounts import make_api_key, make_session, make_user, principal
+from tests.factories.agents import make_host, make_host_agent, make_token
 from tests.factories.alert_posts import make_source
 from tests.factories.alerts import make_alert
+from tests.factories.batches import make_batch
 from tests.factories.fleet import make_server, push, snapshot
 from tests.factories.heartbeats import make_badge, make_heartbeat, make_ping_key
 from tests.factories.logs import make_log_rule
@@ -44,6 +48,7 @@ def one_of_everything(owner: User) -> dict[type, Any]:
     notification = Notification.objects.create(
         user=owner, event_uid=event.uid, event_name=event.name, title="Shop is down"
     )
+    agent, _ = make_host_agent("db-1")
     page = make_page()
     component = make_component(page, endpoint)
     return {
@@ -53,8 +58,13 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         Notice: make_notice(page, components=[component]),
         Subscriber: make_subscriber(page),
         Server: server,
+        HostAgent: agent,
+        EnrolmentRequest: make_host("db-2").asks(make_token()).request,
+        EnrolmentToken: EnrolmentToken.objects.latest("created_at"),
         SshConnection: make_connection("web-1 as deploy", actor=system("test")),
         CommandRun: make_run(server),
+        CommandBatch: make_batch(servers=[make_server("web-2", ssh_connection_id=make_connection().pk)]),
+        ChangeLimit: create_change_limit(actor=system("test"), values={"hosts_most": 2}),
         LogRule: make_log_rule(),
         Endpoint: endpoint,
         Heartbeat: make_heartbeat(name="Backup"),

@@ -271,6 +271,25 @@ def test_cancel_ends_the_command(session: Session) -> None:
     assert outcome.ended == "cancelled"
 
 
+def test_cancel_ends_the_whole_group_and_what_left_it(session: Session) -> None:
+    output = Output()
+    command = (
+        "sleep 999 & echo $!; setsid sleep 998 & echo $!; "
+        "setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo $!; echo ready; wait"
+    )
+    outcome = run(
+        session.transport,
+        Command(command, 60),
+        on_output=output.feed,
+        cancelled=lambda: "ready" in output.text,
+    )
+    text = output.text
+    assert outcome.ended == "cancelled"
+    pids = [int(line) for line in text.split() if line.isdigit()]
+    assert len(pids) == 3
+    _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
 def test_what_a_command_leaves_behind_does_not_hold_it(session: Session) -> None:
     outcome, text = did(session, "sleep 300 & echo $!", timeout_s=200)
     os.kill(int(text), signal.SIGKILL)

@@ -78,6 +78,7 @@ class Sshd:
     port: int
     host_key: str
     process: subprocess.Popen[bytes] = field(repr=False)
+    ports: list[int] = field(default_factory=list)  # all that it listens on; a command sees its own in SSH_CONNECTION
 
     def log(self) -> str:
         """Return what it wrote."""
@@ -85,11 +86,14 @@ class Sshd:
 
 
 @contextmanager
-def sshd(folder: Path, *, accepts: list[Path], host_key: Path | None = None, port: int = 0) -> Iterator[Sshd]:
+def sshd(
+    folder: Path, *, accepts: list[Path], host_key: Path | None = None, port: int = 0, more_ports: int = 0
+) -> Iterator[Sshd]:
     """Run an sshd that lets the current user in with the given keys.
 
     Args:
         port: 0 for a free one.
+        more_ports: free ones that it listens on besides, as if it were so many machines more.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
@@ -104,8 +108,10 @@ def sshd(folder: Path, *, accepts: list[Path], host_key: Path | None = None, por
     Path("/run/sshd").mkdir(exist_ok=True) if os.getuid() == 0 else None
     for _ in range(5):
         chosen = port or _free_port()
+        ports = [chosen, *(_free_port() for _ in range(more_ports))]
+        listen = "".join(f"ListenAddress 127.0.0.1:{one}\n" for one in ports)
         (folder / "sshd_config").write_text(
-            f"ListenAddress 127.0.0.1:{chosen}\nHostKey {key}\nAuthorizedKeysFile {authorized}\nPidFile none\n"
+            f"{listen}HostKey {key}\nAuthorizedKeysFile {authorized}\nPidFile none\n"
             "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
             f"PermitRootLogin yes\nLogLevel VERBOSE\nMaxStartups 100\nUseDNS no\nAcceptEnv LANG LC_*\n"
             f"SetEnv PATH={bin}:/usr/bin:/bin\n"
@@ -123,7 +129,7 @@ def sshd(folder: Path, *, accepts: list[Path], host_key: Path | None = None, por
     else:
         raise RuntimeError((folder / "sshd.log").read_text())
     try:
-        yield Sshd(folder, chosen, public_half(key), process)
+        yield Sshd(folder, chosen, public_half(key), process, ports)
     finally:
         process.terminate()
         process.wait(10)

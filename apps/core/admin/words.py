@@ -64,6 +64,8 @@ LOOKS: dict[str, Look] = {
     "cancelled": Look("unknown", "block", "Cancelled"),
     "lost": Look("warn", "help", "Lost"),
     "revoked": Look("unknown", "block", "Revoked"),
+    "approved": Look("ok", "verified_user", "Approved"),
+    "rejected": Look("unknown", "block", "Refused"),
 }
 
 

@@ -1,3 +1,3 @@
 """Pages of the fleet in the console."""
 
-from apps.fleet.admin import commands, imports, log_rules, logs, servers, ssh  # noqa: F401
+from apps.fleet.admin import batches, change_limits, commands, imports, log_rules, logs, servers, ssh, terminals  # noqa: F401

@@ -2,10 +2,9 @@
 
 from typing import Any, ClassVar
 
-from django.conf import settings
-from django.contrib import admin
-from django.db.models import Q
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -17,11 +16,12 @@ from apps.core.admin.forms import ConsoleForm
 from apps.core.admin.navigation import RESPOND, navigate
 from apps.core.admin.panels import SubjectPanel, subject_panels
 from apps.core.admin.words import spoken
-from apps.core.errors import Invalid
+from apps.core.errors import DomainError, Invalid
 from apps.core.principals import Principal
 from apps.core.templatetags.console import ago, badge
 from apps.fleet import services
-from apps.fleet.admin.ssh_form import ServerCommandForm
+from apps.fleet.admin.command_forms import ServerCommandForm
+from apps.fleet.api.commands import output_response
 from apps.fleet.executors import Executor, SshExecutor
 from apps.fleet.models import CommandRun, Server
 from apps.fleet.selectors.commands import is_cut
@@ -29,8 +29,10 @@ from apps.fleet.states import RunStatus
 
 #: Characters of the output that a page shows while the command runs, and afterwards.
 TAIL, WHOLE = 20_000, 200_000
-_TONES = {"succeeded": "ok", "timed_out": "crit", "cancelled": "unknown", "lost": "warn"}
-_WORDS = {"succeeded": "Succeeded", "timed_out": "Timed out"}
+#: Servers without an SSH connection that are asked one by one for another way.
+ASKED_MOST = 200
+_TONES = {"succeeded": "ok", "timed_out": "crit", "cancelled": "unknown", "lost": "warn", "skipped": "unknown"}
+_WORDS = {"succeeded": "Succeeded", "timed_out": "Timed out", "waiting": "Waiting", "skipped": "No turn"}
 
 
 def run_badge(row: CommandRun) -> SafeString:
@@ -41,18 +43,30 @@ def run_badge(row: CommandRun) -> SafeString:
         word = f"Exit code {row.exit_code}"
     elif row.signal:
         word = f"Signal {row.signal}"
-    return badge(state, word, _TONES.get(state, ""))
+    return badge("pending" if state == RunStatus.WAITING else state, word, _TONES.get(state, ""))
 
 
 def servers_offered(actor: Principal) -> list[tuple[str, str]]:
     """Return the servers that the person can run commands on."""
-    rows = (
-        Server.objects.visible_to(actor)
-        .filter(Q(ssh_connection__isnull=False) | Q(is_local=True))
-        .order_by("name")[:500]
-    )
-    may_local = settings.LOCAL_COMMANDS and actor.can("servers:execute_local")
-    return [(row.slug, row.name) for row in rows if row.ssh_connection_id or may_local]
+    rows = Server.objects.visible_to(actor).select_related("ssh_connection").order_by("name")[:1000]
+    asked = 0
+    found = []
+    for row in rows:
+        if row.ssh_connection_id is None:
+            asked += 1
+            if asked > ASKED_MOST or not is_reached(row, actor):
+                continue
+        found.append((row.slug, row.name))
+    return found
+
+
+def is_reached(server: Server, actor: Principal) -> bool:
+    """Return whether the person can run commands on a server."""
+    try:
+        services.executor_for_server(server=server, actor=actor)
+    except DomainError:
+        return False
+    return True
 
 
 def _executor_again(row: CommandRun, actor: Principal) -> Executor:
@@ -65,7 +79,9 @@ def _executor_again(row: CommandRun, actor: Principal) -> Executor:
 
 def _again(request: HttpRequest, row: CommandRun, note: str) -> HttpResponse:
     actor = require(request, "commands:run")
-    command = services.cleaned_command(text=row.command, timeout_s=row.timeout_s, sudo=row.sudo)
+    command = services.cleaned_command(
+        text=row.command, timeout_s=row.timeout_s, sudo=row.sudo, env_secrets=row.env_secrets, actor=actor
+    )
     run = services.run_in_background(
         actor=actor,
         executor=_executor_again(row, actor),
@@ -81,6 +97,12 @@ def _cancel(request: HttpRequest, row: CommandRun, note: str) -> str:
     return "It is being ended; that takes a few seconds."
 
 
+def _can_run_again(row: CommandRun) -> bool:
+    """Return whether all that it was given is still known."""
+    is_over = row.status not in (RunStatus.RUNNING, RunStatus.WAITING)
+    return is_over and not row.has_stdin and set(row.env_names) <= set(row.env_secrets)
+
+
 @admin.register(CommandRun)
 class CommandRunAdmin(ConsoleAdmin):
     """What was run on machines."""
@@ -93,7 +115,7 @@ class CommandRunAdmin(ConsoleAdmin):
     empty: ClassVar = (
         "terminal",
         "No command was run yet",
-        "Choose an SSH connection in the form of a server; then commands can be run on it from here.",
+        "Install a host agent on a server, or choose an SSH connection in its form; then commands can be run on it.",
     )
     form_class = ServerCommandForm
     list_display = ("what", "where", "state", "who", "begun", "length")
@@ -110,7 +132,7 @@ class CommandRunAdmin(ConsoleAdmin):
         ),
         Transition(
             "again", "Run again", "replay", "commands:run", _again,
-            offered=lambda row: row.status != RunStatus.RUNNING and not row.has_stdin and not row.env_names,
+            offered=_can_run_again,
             ask="Run this command again?",
         ),
     )  # fmt: skip
@@ -166,7 +188,8 @@ class CommandRunAdmin(ConsoleAdmin):
 
     def form_for(self, request: HttpRequest, row: Any) -> type[ConsoleForm]:
         """Return the form; it offers the servers that the person can run commands on."""
-        offered = servers_offered(require(request, "commands:run"))
+        actor = require(request, "commands:run")
+        offered = servers_offered(actor)
 
         class Form(ServerCommandForm):
             def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -174,14 +197,25 @@ class CommandRunAdmin(ConsoleAdmin):
                 field: Any = self.fields["server"]
                 field.choices = offered
                 if not offered:
-                    field.help_text = "No server has an SSH connection yet: choose one in the form of a server first."
+                    field.help_text = (
+                        "No server can be reached yet: install a host agent there, or choose an SSH connection in the "
+                        "form of the server."
+                    )
+                if not actor.can("secrets:view"):
+                    del self.fields["env_secrets"]
 
         return Form
 
     def create(self, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
         """Run the command and lead to its page."""
         actor = require(request, "commands:run")
-        command = services.cleaned_command(text=data["command"], timeout_s=data["timeout_s"], sudo=data["sudo"])
+        command = services.cleaned_command(
+            text=data["command"],
+            timeout_s=data["timeout_s"],
+            sudo=data["sudo"],
+            env_secrets=data.get("env_secrets"),
+            actor=actor,
+        )
         server = Server.objects.visible_to(actor).get(slug=data["server"])
         executor = services.executor_for_server(server=server, actor=actor)
         row = services.run_in_background(actor=actor, executor=executor, command=command, server=server)
@@ -191,10 +225,16 @@ class CommandRunAdmin(ConsoleAdmin):
         """Return the whole output as a file."""
         return [("<str:object_id>/output/", "output", self.output_view)]
 
-    def output_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    def output_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Send all that is kept of the output."""
         require(request, "commands:view")
         row = self.row_or_404(request, object_id)
+        if row.file_bytes:
+            try:
+                return output_response(row)
+            except DomainError as error:
+                messages.error(request, str(error))
+                return HttpResponseRedirect(self.page_of(row))
         response = HttpResponse(row.output, content_type="text/plain; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="command-{row.pk}.txt"'
         return response
@@ -215,7 +255,7 @@ class CommandRunAdmin(ConsoleAdmin):
 
 def _commands_panel(request: HttpRequest, kind: str, row: Any) -> dict[str, Any] | None:
     runs = list(CommandRun.objects.filter(server_id=row.pk).defer("output").order_by("-started_at", "-id")[:5])
-    offered = may(request, "commands:run") and row.slug in dict(servers_offered(require(request, "commands:run")))
+    offered = may(request, "commands:run") and is_reached(row, require(request, "commands:run"))
     if not runs and not offered:
         return None
     return {"runs": [(run, run_badge(run)) for run in runs], "slug": row.slug if offered else ""}

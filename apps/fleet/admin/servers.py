@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Case, IntegerField, Value, When
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
@@ -21,11 +21,14 @@ from apps.core.admin.columns import column
 from apps.core.admin.forms import ConsoleForm, WordsField, choices
 from apps.core.admin.navigation import WATCH, navigate
 from apps.core.admin.panels import MAIN, Panel, Tile, panels, tiles
+from apps.core.errors import DomainError
 from apps.core.templatetags.console import ago, badge, meter, sparkline
 from apps.fleet import services
+from apps.fleet.admin.commands import is_reached
 from apps.fleet.models import Server, ServerState, SshConnection
 from apps.fleet.models.telemetry import Rollup1m
 from apps.fleet.selectors import latest_snapshot, local_server, process_table
+from apps.fleet.signalling import SIGNALS
 from apps.fleet.states import Health, Presence
 
 SPARK_MINUTES = 60
@@ -244,6 +247,28 @@ class ServerAdmin(ConsoleAdmin):
         """Say what goes with it."""
         return f"{row.name} is no longer watched; its samples and history are removed. Keys bound to it no longer work."
 
+    def more_paths(self) -> list[tuple[str, str, Any]]:
+        """Return what the buttons of the process list do."""
+        return [("<str:object_id>/signal/", "signal", self.signal_view)]
+
+    def signal_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Send a signal to a process."""
+        actor = require(request, "processes:signal")
+        row = self.row_or_404(request, object_id)
+        pid, number = request.POST.get("pid", ""), request.POST.get("signal", "")
+        if request.method == "POST" and pid.isdigit() and number.isdigit():
+            try:
+                after = services.signal_process(
+                    actor=actor, server=row, pid=int(pid[:10]), number=int(number[:3]),
+                    start_time=request.POST.get("start_time") or None,
+                )  # fmt: skip
+            except DomainError as error:
+                messages.error(request, str(error))
+            else:
+                word = f"SIG{SIGNALS[int(number)]} was sent to {after['name']} ({pid})"
+                messages.success(request, f"{word}; it {'goes on' if after['is_running'] else 'has ended'}.")
+        return HttpResponseRedirect(self.page_of(row))
+
     def detail_context(self, request: HttpRequest, row: Server) -> dict[str, Any]:
         """Return the newest snapshot and the processes."""
         snapshot = latest_snapshot(row)
@@ -267,8 +292,13 @@ class ServerAdmin(ConsoleAdmin):
             "processes_at": table_at,
             "sort": sort,
             "may_see_processes": may_see_processes,
+            "signal_url": self.path_to("signal", row)
+            if may(request, "processes:signal") and is_reached(row, require(request, "processes:signal"))
+            else "",
+            "signals": [(15, "Ask to end"), (9, "Kill"), (19, "Stop"), (18, "Go on"), (1, "Hang up"), (2, "Interrupt")],
             "push_url": f"{settings.PUBLIC_URL}/api/v1/metrics/{row.slug}",
             "may_make_keys": may(request, "api_keys:create"),
+            "terminal_url": reverse("admin:server_terminal", args=[row.pk]) if may(request, "servers:terminal") else "",
         }
 
 

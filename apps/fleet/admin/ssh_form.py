@@ -104,12 +104,6 @@ class CommandForm(ConsoleForm):
     sudo = forms.BooleanField(required=False, label="Run as root through sudo")
     service_names: ClassVar = {"timeout": "timeout_s"}
 
-
-class ServerCommandForm(CommandForm):
-    """A command for a server."""
-
-    server = forms.ChoiceField(label="On", help_text="Servers that have an SSH connection.")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.order_fields(["server", "command", "timeout_s", "sudo"])
+    def clean_command(self) -> str:
+        """Return the command with the ends of lines that were typed: browsers send others."""
+        return str(self.cleaned_data["command"]).replace("\r\n", "\n")

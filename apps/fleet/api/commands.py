@@ -1,106 +1,43 @@
 """Views of commands."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
+from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.core.api.pagination import EnvelopePagination
-from apps.core.api.views import ApiView, clean
+from apps.core.api.views import ApiView, idempotent
 from apps.core.errors import Invalid, NotFound
 from apps.fleet import services
-from apps.fleet.commands import Command
+from apps.fleet.api.batches import RUN_ON_MANY, create_from
+from apps.fleet.api.command_shapes import (
+    CommandListSerializer,
+    CommandRunSerializer,
+    CommandWriteSerializer,
+    command_of,
+)
+from apps.fleet.api.shapes import in_threads
+from apps.fleet.models import CommandRun
 from apps.fleet.querysets import by_ref
 from apps.fleet.selectors import find_server
-from apps.fleet.selectors.commands import find_run, run_body, run_list
+from apps.fleet.selectors.commands import find_run, output_chunks, run_body, run_list
 from apps.fleet.states import RunStatus
 
 
-class CommandWriteSerializer(serializers.Serializer[Any]):
-    """A command to run."""
-
-    command = serializers.CharField(
-        trim_whitespace=False, help_text="Handed to the machine's shell exactly as it is; at most 64 KiB."
-    )
-    timeout = serializers.FloatField(required=False, help_text="Seconds, default 60, most 3600.")
-    stdin = serializers.CharField(
-        required=False, allow_blank=True, trim_whitespace=False, help_text="At most 1 MiB; not kept."
-    )
-    env = serializers.DictField(
-        child=serializers.CharField(allow_blank=True, trim_whitespace=False),
-        required=False,
-        help_text="Variables; they reach the command and stand in no list of processes. Their values are not kept. "
-        "Over SSH this needs a POSIX shell on the machine.",
-    )
-    sudo = serializers.BooleanField(
-        required=False, help_text="Run it as root through sudo, over SSH; takes neither stdin nor env."
-    )
-
-
-class CommandSummarySerializer(serializers.Serializer[Any]):
-    """A command that was run."""
-
-    command_id = serializers.UUIDField()
-    server_id = serializers.UUIDField(allow_null=True)
-    ssh_connection_id = serializers.UUIDField(allow_null=True)
-    target = serializers.CharField()
-    executor = serializers.ChoiceField(choices=[("ssh", "ssh"), ("local", "local")])
-    command = serializers.CharField()
-    status = serializers.ChoiceField(choices=RunStatus.choices)
-    exit_code = serializers.IntegerField(allow_null=True, help_text="Null while it runs, and where a signal ended it.")
-    signal = serializers.CharField(help_text="E.g. KILL.")
-    error = serializers.CharField(help_text="Why it could not be run, or how it ended is not known.")
-    output_bytes = serializers.IntegerField(help_text="Of all output, kept or not.")
-    is_binary = serializers.BooleanField()
-    sudo = serializers.BooleanField()
-    env_names = serializers.ListField(child=serializers.CharField())
-    timeout_s = serializers.FloatField()
-    user = serializers.CharField()
-    started_at = serializers.DateTimeField()
-    finished_at = serializers.DateTimeField(allow_null=True)
-    duration_ms = serializers.FloatField(allow_null=True)
-
-
-class CommandRunSerializer(CommandSummarySerializer):
-    """A command that was run, with its output."""
-
-    output = serializers.CharField(help_text="Both streams as one; the first MiB.")
-    is_cut = serializers.BooleanField(help_text="Whether there was more than is kept.")
-
-
-class CommandListSerializer(serializers.Serializer[Any]):
-    """A page of runs."""
-
-    count = serializers.IntegerField()
-    next = serializers.CharField(allow_null=True)
-    previous = serializers.CharField(allow_null=True)
-    results = CommandSummarySerializer(many=True)
-
-
-def command_of(data: Any) -> Command:
-    """Return the command of a body.
-
-    Raises:
-        Invalid: which part is wrong (422).
-    """
-    values = clean(CommandWriteSerializer, data)
-    return services.cleaned_command(
-        text=values["command"],
-        timeout_s=values.get("timeout"),
-        stdin=values.get("stdin", ""),
-        env=values.get("env"),
-        sudo=values.get("sudo", False),
-    )
-
-
 class CommandListView(ApiView):
-    """History of commands."""
+    """History of commands (GET); one on many machines (POST)."""
 
-    codes: ClassVar[dict[str, str]] = {"get": "commands:view"}
+    codes: ClassVar[dict[str, str]] = {"get": "commands:view", "post": "commands:run"}
+
+    @RUN_ON_MANY
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Start a command on many machines; with `dry_run`, say on which it would be."""
+        return create_from(request, self.principal())
 
     @extend_schema(
         operation_id="commands_list",
@@ -108,6 +45,7 @@ class CommandListView(ApiView):
         parameters=[
             OpenApiParameter("server_id", OpenApiTypes.STR, description="Slug or id of a server."),
             OpenApiParameter("ssh_connection_id", OpenApiTypes.UUID),
+            OpenApiParameter("batch_id", OpenApiTypes.UUID),
             OpenApiParameter("user", OpenApiTypes.STR, description="Name of who ran it."),
             OpenApiParameter("status", enum=list(RunStatus.values)),
             OpenApiParameter("page", OpenApiTypes.INT),
@@ -124,6 +62,8 @@ class CommandListView(ApiView):
             rows = rows.filter(by_ref(asked["server_id"], "server__"))
         if asked.get("ssh_connection_id"):
             rows = rows.filter(ssh_connection_id=_uuid(asked["ssh_connection_id"], "ssh_connection_id"))
+        if asked.get("batch_id"):
+            rows = rows.filter(batch_id=_uuid(asked["batch_id"], "batch_id"))
         if asked.get("user"):
             rows = rows.filter(user=asked["user"])
         if asked.get("status"):
@@ -174,7 +114,7 @@ class CommandView(ApiView):
         Source: contract row POST /commands/{server_id}.
         """
         server, actor = find_server(id, self.principal()), self.principal()
-        command = command_of(request.data)
+        command = command_of(request.data, actor)
         executor = services.executor_for_server(server=server, actor=actor)
         return Response(
             run_body(services.run_command(actor=actor, executor=executor, command=command, server=server))
@@ -195,6 +135,37 @@ class CommandCancelView(ApiView):
     def post(self, request: Request, id: str) -> Response:
         """Ask for its end; within seconds its status says cancelled."""
         return Response(run_body(services.cancel_run(actor=self.principal(), run_id=_run_id(id))))
+
+
+class CommandOutputView(ApiView):
+    """All that is kept of a run's output."""
+
+    codes: ClassVar[dict[str, str]] = {"get": "commands:view"}
+
+    @extend_schema(
+        operation_id="commands_output",
+        summary="Download the output of a command",
+        description="As it came, byte for byte, where there is more than the run itself holds or it is no text.",
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, id: str) -> StreamingHttpResponse:
+        """Send the output; of a run that goes on, what came so far."""
+        return output_response(find_run(_run_id(id), self.principal()))
+
+
+def output_response(row: CommandRun) -> StreamingHttpResponse:
+    """Return a run's output as a file, sent in pieces.
+
+    Raises:
+        Conflict: it lies in the files of another machine (409).
+    """
+    size, chunks = output_chunks(row)
+    kind = "application/octet-stream" if row.is_binary else "text/plain; charset=utf-8"
+    # Unlike a plain iterator, which ASGI would read to its end before it sends anything.
+    response = StreamingHttpResponse(in_threads(chunks), content_type=kind)
+    response["Content-Length"] = str(size)
+    response["Content-Disposition"] = f'attachment; filename="command-{row.pk}.{"bin" if row.is_binary else "txt"}"'
+    return response
 
 
 def _run_id(text: str) -> UUID:

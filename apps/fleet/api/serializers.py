@@ -6,6 +6,7 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.fleet.models import Server
+from apps.fleet.signalling import SIGNALS
 from apps.fleet.states import Health, Presence
 
 
@@ -201,6 +202,26 @@ class ProcessSerializer(serializers.Serializer[Any]):
     rss = serializers.IntegerField(allow_null=True, help_text="Bytes.")
     threads = serializers.IntegerField(allow_null=True)
     startTime = serializers.DateTimeField(allow_null=True)
+
+
+class SignalSerializer(serializers.Serializer[Any]):
+    """A signal to a process."""
+
+    signal = serializers.ChoiceField(
+        choices=sorted((number, f"SIG{name}") for number, name in SIGNALS.items()),
+        help_text="15 asks it to end, 9 ends it, 19 stops it, 18 lets it go on, 1 and 2 as their names say.",
+    )
+    agent_id = serializers.CharField(required=False, help_text="Slug or id of the server; default `local`.")
+    start_time = serializers.CharField(
+        required=False, max_length=40, help_text="`startTime` of the process that is meant; 409 where it is another."
+    )
+
+
+class SignalledProcessSerializer(ProcessSerializer):
+    """The process afterwards."""
+
+    signal = serializers.IntegerField()
+    is_running = serializers.BooleanField()
 
 
 class ProcessListSerializer(serializers.Serializer[Any]):

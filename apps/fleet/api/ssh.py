@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from apps.core.api.views import ApiViewSet, clean, expected_revision, idempotent, with_etag
 from apps.fleet import services
-from apps.fleet.api.commands import CommandRunSerializer, CommandWriteSerializer, command_of
+from apps.fleet.api.command_shapes import CommandRunSerializer, CommandWriteSerializer, command_of
 from apps.fleet.executors import SshExecutor
 from apps.fleet.models import SshConnection
 from apps.fleet.selectors.commands import run_body
@@ -223,7 +223,7 @@ class SshConnectionViewSet(ApiViewSet):
         run = services.run_command(
             actor=self.principal(),
             executor=SshExecutor(row, self.principal()),
-            command=command_of(request.data),
+            command=command_of(request.data, self.principal()),
             ssh_connection=row,
         )
         return Response(run_body(run))

@@ -213,7 +213,7 @@ def _frequencies() -> list[float | None]:
 def _os_name() -> str:
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
-    except OSError:
+    except (OSError, AttributeError):  # the host agent runs on Python 3.9 too
         return f"{platform.system()} {platform.release()}"
 
 

@@ -20,7 +20,7 @@ from apps.fleet.models import DirtyBucket, Server, ServerState, SshConnection
 
 LOCAL_SLUG = "local"
 #: Paths of /agents, and words that mean something else where a slug may stand.
-RESERVED_SLUGS = frozenset({"pending", "enroll", "memories", "me", "ws"})
+RESERVED_SLUGS = frozenset({"pending", "enroll", "enrolment-tokens", "memories", "me", "ws"})
 WRITABLE = ("name", "host", "port", "description", "metadata")
 _SLUG = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")
 

@@ -208,6 +208,8 @@ class _Run:
             self._hunt(name)
             if self._has_ended(GRACE_S):
                 break
+        # The command itself is gone; what it put into the background or another session may not be.
+        self._hunt("TERM", then_kill=True)
         self._flush()
         left = not self.channel.status_event.is_set() and self.prompt is None
         return Outcome(how, error="It may still run there: the server passes no signals on." if left else "")
@@ -225,12 +227,18 @@ class _Run:
                 self.channel.status_event.wait(TICK_S)
         return self.channel.status_event.is_set()
 
-    def _hunt(self, name: str) -> None:
-        """Signal all processes that carry the run's mark: sshd passes no signals on for root."""
+    def _hunt(self, name: str, *, then_kill: bool = False) -> None:
+        """Signal all processes that carry the run's mark: sshd passes no signals on for root.
+
+        Args:
+            then_kill: kill those that are still there a second later.
+        """
         look = (
-            f'for e in /proc/[0-9]*/environ; do grep -qsaF {MARK}={self.mark} "$e" && p=${{e#/proc/}} && '
-            f'kill -{name} "${{p%/environ}}"; done'
+            f'hunt() {{ n=0; for e in /proc/[0-9]*/environ; do grep -qsaF {MARK}={self.mark} "$e" && p=${{e#/proc/}} '
+            f'&& kill -$1 "${{p%/environ}}" 2>/dev/null && n=1; done; [ $n = 1 ]; }}; hunt {name}'
         )
+        if then_kill:
+            look += " && sleep 0.3 && hunt 0 && sleep 0.7 && hunt KILL"
         try:
             channel = self.channel.transport.open_session(timeout=HUNT_S)
             try:

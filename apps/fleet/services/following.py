@@ -1,0 +1,369 @@
+"""Follow runs to their end: output as it comes, the lease, the wish to cancel, and the end in the row."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from apps.core.errors import DomainError
+from apps.core.events import Subject, publish_live
+from apps.core.events.emit import Emission, emit_many
+from apps.core.masking import Masker
+from apps.core.principals import Principal, system
+from apps.core.registries import Registry
+from apps.core.runner import runner
+from apps.fleet.commands import Command, Outcome, Output
+from apps.fleet.executors import Executor
+from apps.fleet.models import CommandRun
+from apps.fleet.outputs import Spool
+from apps.fleet.services.change_limits import give_back
+from apps.fleet.services.ssh_keys import note_fault
+from apps.fleet.ssh import Reason, SshFault
+from apps.fleet.states import RunStatus
+from apps.secrets.services import read_for_use
+
+log = logging.getLogger(__name__)
+
+#: A run whose process renewed nothing for so long is lost.
+LEASE_S = 20.0
+#: How often the row is brought up to date while it runs, and how often it asks whether to end.
+STORE_EVERY_S, LOOK_EVERY_S, RENEW_EVERY_S = 0.5, 1.0, 5.0
+#: A thread that has not looked for so long hangs; its lease is renewed no more.
+HANGS_AFTER_S = 10.0
+LANE = "commands"
+#: Commands that one process follows in the background.
+BACKGROUND_MOST = 64
+#: Kind of the slots that runs hold.
+HOLDER = "command"
+#: Told of the batches whose runs have just ended.
+batch_listeners: Registry[Callable[[Collection[UUID]], object]] = Registry("listener of batches")
+
+
+class Following:
+    """Follows one run, in the thread that runs it.
+
+    Args:
+        actor: for whom the secrets of its variables are read.
+        is_watched: a keeper renews its lease and looks for the wish to cancel, together with those of others.
+    """
+
+    def __init__(
+        self, row: CommandRun, executor: Executor, command: Command, actor: Principal, *, is_watched: bool = False
+    ) -> None:
+        self.row, self.executor, self.command, self.actor = row, executor, command, actor
+        self.is_watched = is_watched
+        self.output = Output()
+        self.spool = Spool(row.pk)
+        self.masked = Masker([]).stream()
+        self.begun = time.monotonic()
+        self.stored_at = self.looked_at = self.renewed_at = self.begun
+        self.stored_total = 0
+        self.told = 0  # characters of the output that were published
+        self.wants_end = False
+        self.duration_ms = 0.0
+        self.outcome = Outcome("failed")
+
+    def follow(self) -> SshFault | None:
+        """Run the command; its end stands in `outcome`. Returns what kept it from being run."""
+        fault: SshFault | None = None
+        let_go()
+        try:
+            command = self._with_secrets()
+            self.outcome = self.executor.run(command, on_output=self.take, cancelled=self.look)
+        except SshFault as error:
+            ended = "cancelled" if error.reason == Reason.CANCELLED else "failed"
+            fault, self.outcome = error, Outcome(ended, error=error.detail)
+        except DomainError as error:
+            self.outcome = Outcome("failed", error=str(error))
+        except Exception as error:
+            log.exception("a command could not be followed")
+            self.outcome = Outcome("failed", error=f"It could not be followed to its end ({type(error).__name__}).")
+        if fault is not None:
+            note_fault(fault)
+        self._keep(self.masked.flush())
+        self.output.finish()
+        self.spool.finish(is_binary=self.output.is_binary)
+        self.duration_ms = round((time.monotonic() - self.begun) * 1000, 1)
+        self._publish(self.output.text)
+        let_go()
+        return fault
+
+    def _with_secrets(self) -> Command:
+        """Return the command with the values that its variables name in the vault; they are masked from here on."""
+        command = self.command
+        if not command.secrets:
+            return command
+        values = {
+            name: read_for_use(secret_id=secret_id, purpose=f"Variable {name} of commands", actor=self.actor)
+            for name, secret_id in command.secrets.items()
+        }
+        self.masked = Masker(values.values()).stream()
+        let_go()
+        return replace(command, env={**command.env, **values}, secrets={})
+
+    def take(self, data: bytes) -> None:
+        """Take output."""
+        self._keep(self.masked.feed(data))
+        if time.monotonic() - self.stored_at >= STORE_EVERY_S:
+            self._store()
+
+    def _keep(self, data: bytes) -> None:
+        if data:
+            self.output.feed(data)
+            self.spool.feed(data)
+
+    def look(self) -> bool:
+        """Store what came and return whether to end; unless a keeper does, renew the lease."""
+        now = time.monotonic()
+        if now - self.stored_at >= STORE_EVERY_S:
+            self._store()
+        if self.is_watched:
+            self.looked_at = now
+        elif now - self.looked_at >= LOOK_EVERY_S:
+            self.looked_at = now
+            mine = CommandRun.objects.filter(pk=self.row.pk, status=RunStatus.RUNNING)
+            asked = list(mine.values_list("cancel_asked_at", flat=True))
+            self.wants_end = not asked or asked[0] is not None  # it is lost already, or somebody wants it to end
+            if now - self.renewed_at >= RENEW_EVERY_S:
+                self.renewed_at = now
+                mine.update(lease_until=timezone.now() + timedelta(seconds=LEASE_S))
+            let_go()
+        return self.wants_end
+
+    def _store(self) -> None:
+        self.stored_at = time.monotonic()
+        if self.output.total == self.stored_total:
+            return
+        self.stored_total = self.output.total
+        rows = CommandRun.objects.filter(pk=self.row.pk, status=RunStatus.RUNNING)
+        values: dict[str, Any] = {
+            "output_bytes": self.output.total,
+            "is_binary": self.output.is_binary,
+            "file_bytes": self.spool.stored,
+            "output_note": self.spool.note,
+        }
+        text = self.output.text
+        if len(text) != self.told:
+            values["output"] = text
+        rows.update(**values)
+        let_go()
+        self._publish(text)
+
+    def _publish(self, text: str) -> None:
+        server_id = self.row.server_id
+        for start in range(self.told, len(text), 16_384):
+            publish_live(
+                "command.output",
+                subject=subject_of(self.row),
+                data={
+                    "command_id": str(self.row.pk),
+                    "server_id": str(server_id) if server_id else None,
+                    "at_char": start,
+                    "text": text[start : start + 16_384],
+                },
+                server_id=server_id,
+            )
+        self.told = len(text)
+
+
+def close_followed(ended: Sequence[Following]) -> None:
+    """Write the ends of runs into their rows, one transaction for some dozens. A run that was given up stays so.
+
+    Emits: command.finished
+    """
+    batches: dict[UUID, None] = {}
+    for start in range(0, len(ended), 50):
+        part = ended[start : start + 50]
+        with transaction.atomic():
+            rows = CommandRun.objects.select_for_update(of=("self",)).filter(pk__in=[one.row.pk for one in part])
+            now = {row.pk: row for row in rows.filter(status=RunStatus.RUNNING).defer("output")}
+            closed = []
+            for one in part:
+                if one.row.pk in now:
+                    row, outcome = one.row, one.outcome
+                    row.status = _status_of(outcome)
+                    row.exit_code, row.signal, row.error = outcome.exit_code, outcome.signal, outcome.error
+                    row.output, row.output_bytes = one.output.text, one.output.total
+                    row.file_bytes, row.output_note = one.spool.stored, one.spool.note
+                    row.is_binary = one.output.is_binary
+                    row.cancel_asked_at = now[row.pk].cancel_asked_at
+                    row.duration_ms = one.duration_ms
+                    closed.append(row)
+            finish_runs(closed)
+        batches.update(dict.fromkeys(row.batch_id for row in closed if row.batch_id))
+    tell_batches(batches)
+
+
+def finish_runs(rows: Sequence[CommandRun]) -> None:
+    """Save runs that have ended, free what they held, and tell it. Call it in a transaction.
+
+    Emits: command.finished
+    """
+    now = timezone.now()
+    for row in rows:
+        row.finished_at, row.lease_until, row.lease_owner = now, None, ""
+        row.save()
+    if rows:
+        give_back(HOLDER, [row.pk for row in rows])
+    emit_many(
+        Emission(
+            "command.finished",
+            subject=subject_of(row),
+            actor=_ACTOR,
+            level="info" if row.status == RunStatus.SUCCEEDED else "warning",
+            data={
+                **facts_of(row),
+                "status": str(row.status),
+                "exit_code": row.exit_code,
+                "signal": row.signal,
+                "duration_ms": row.duration_ms,
+                "output_bytes": row.output_bytes,
+                "error": row.error,
+            },
+            server_id=row.server_id,
+        )
+        for row in rows
+    )
+
+
+def tell_batches(batch_ids: Collection[UUID]) -> None:
+    """Tell who goes on with batches that runs of theirs have ended. A fault there is not the runs'."""
+    if batch_ids:
+        for name, listen in batch_listeners.items():
+            try:
+                listen(batch_ids)
+            except Exception:
+                log.exception("listener %s of batches failed", name)
+
+
+def follow_in_background(following: Following) -> None:
+    """Follow a run in a thread of its own; its end is written with those of others, within 250 ms."""
+    following.is_watched = True
+
+    async def work() -> None:
+        _keeper.add(following)
+        try:
+            await _in_own_thread(following.follow)
+        finally:
+            _keeper.remove(following)
+        runner().store(_store_ends, following)
+
+    runner().submit(LANE, work)
+
+
+def _store_ends(ended: list[Following]) -> None:
+    close_followed(ended)
+
+
+async def _in_own_thread(work: Callable[[], Any]) -> None:
+    """Run blocking work in a daemon thread: it may take an hour, and must not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def call() -> None:
+        try:
+            work()
+        except Exception:
+            log.exception("following a command failed")
+        finally:
+            connection.close()
+            loop.call_soon_threadsafe(lambda: done.done() or done.set_result(None))
+
+    threading.Thread(target=call, name="command", daemon=True).start()
+    await done
+
+
+class _Keeper:
+    """Renews the leases of this process's runs and looks for wishes to cancel, for all of them in one statement."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._followed: dict[UUID, Following] = {}
+        self._thread: threading.Thread | None = None
+
+    def add(self, following: Following) -> None:
+        with self._lock:
+            self._followed[following.row.pk] = following
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="command-keeper", daemon=True)
+                self._thread.start()
+
+    def remove(self, following: Following) -> None:
+        with self._lock:
+            self._followed.pop(following.row.pk, None)
+
+    def _run(self) -> None:
+        renewed_at = time.monotonic()
+        while True:
+            time.sleep(LOOK_EVERY_S)
+            with self._lock:
+                followed = dict(self._followed)
+                if not followed:
+                    self._thread = None
+                    return
+            try:
+                self._look(followed)
+                if time.monotonic() - renewed_at >= RENEW_EVERY_S:
+                    renewed_at = time.monotonic()
+                    self._renew(followed)
+            except Exception:
+                log.exception("the leases of commands could not be renewed")
+            finally:
+                connection.close()
+
+    def _look(self, followed: dict[UUID, Following]) -> None:
+        running = CommandRun.objects.filter(pk__in=list(followed), status=RunStatus.RUNNING)
+        asked = dict(running.values_list("pk", "cancel_asked_at"))
+        for key, one in followed.items():
+            if key not in asked or asked[key] is not None:
+                one.wants_end = True
+
+    def _renew(self, followed: dict[UUID, Following]) -> None:
+        now = time.monotonic()
+        alive = [key for key, one in followed.items() if now - one.looked_at < HANGS_AFTER_S]
+        CommandRun.objects.filter(pk__in=alive, status=RunStatus.RUNNING).update(
+            lease_until=timezone.now() + timedelta(seconds=LEASE_S)
+        )
+
+
+_keeper = _Keeper()
+_ACTOR = system("commands")
+
+
+def let_go() -> None:
+    """Give the database connection back: a run that takes an hour must not keep one of the pool."""
+    if not connection.in_atomic_block:
+        connection.close()
+
+
+def _status_of(outcome: Outcome) -> str:
+    if outcome.ended == "exited":
+        return RunStatus.SUCCEEDED if outcome.exit_code == 0 else RunStatus.FAILED
+    ends = {"timed_out": RunStatus.TIMED_OUT, "cancelled": RunStatus.CANCELLED, "lost": RunStatus.LOST}
+    return ends.get(outcome.ended, RunStatus.FAILED)
+
+
+def subject_of(row: CommandRun) -> Subject:
+    """Return a run as the subject of a fact."""
+    return Subject("command", str(row.pk), str(row))
+
+
+def facts_of(row: CommandRun) -> dict[str, Any]:
+    """Return what every fact about a run says."""
+    return {
+        "command_id": str(row.pk),
+        "batch_id": str(row.batch_id) if row.batch_id else None,
+        "server_id": str(row.server_id) if row.server_id else None,
+        "target": row.target,
+        "executor": row.executor,
+        "command": row.command[:2000],
+        "by": row.user,
+    }

@@ -1,0 +1,239 @@
+"""The agent's parts by themselves: the file they make, clock, disk, log files, journal. No Django is needed."""
+
+import ast
+import asyncio
+import json
+import sqlite3
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import bundle
+from agent.clock import Clock, iso_of
+from agent.identity import Folder, checked_url
+from agent.journal import PLACE, JournalFollower
+from agent.store import SPILL_MOST, Store
+from agent.tail import FileFollower, level_of, time_of
+from tests.support.agents import AgentProgram
+
+NOW = 1_790_000_000.0
+
+
+class Clocks:
+    """Both clocks of a machine, set by hand."""
+
+    def __init__(self, off_s: float = 0.0) -> None:
+        self.steady, self.off_s = 1000.0, off_s
+
+    def clock(self) -> Clock:
+        return Clock(lambda: NOW + self.steady + self.off_s, lambda: self.steady)
+
+    @property
+    def true(self) -> float:
+        return NOW + self.steady
+
+
+def _sample(**more: Any) -> dict[str, Any]:
+    return {"timestamp": "?", "cpu": {"totalUsage": 1.0}, **more}
+
+
+def test_bundle_is_one_program_for_old_pythons_without_the_platform(tmp_path: Path) -> None:
+    text = bundle.text()
+    tree = ast.parse(text, feature_version=(3, 9))
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names])
+    }
+    assert imported - set(sys.stdlib_module_names) == {"psutil", "websockets", "cryptography"}
+    assert "strict=True" not in text and "import UTC" not in text
+    program = AgentProgram(tmp_path / "state")
+    done = program.command("status")
+    assert (done.returncode, json.loads(done.stdout)["is_enrolled"]) == (1, False)
+    done = program.command("run")
+    assert done.returncode == 1 and "not enrolled" in done.stderr
+    done = program.command("enroll", "--url", "ftp://x", "--token-file", "-", stdin="t")
+    assert done.returncode == 1 and "https://" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_bundle_refuses_one_name_for_two_things() -> None:
+    seen: dict[str, tuple[str, str]] = {}
+    bundle._check_names("a.py", "X = 1\ndef f(): return 1\n", seen)
+    bundle._check_names("b.py", "X = 1\n", seen)
+    with pytest.raises(ValueError, match=r"b\.py and a\.py both define f"):
+        bundle._check_names("b.py", "def f(): return 2\n", seen)
+
+
+def test_state_is_readable_by_nobody_else(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "state")
+    key = folder.key()
+    folder.set(url=checked_url("https://x/"), ca_file=None)
+    assert folder.settings == {"url": "https://x"} and folder.sign(b"n") == key.sign(b"watchkeeper-agent-v1\0n")
+    for path in folder.path.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(("off_s", "shift"), [(0.0, 0), (1.5, 0), (3600.0, -3_600_000), (-90.0, 90_000)])
+def test_times_are_corrected_the_same_way_each_time(tmp_path: Path, off_s: float, shift: int) -> None:
+    clocks = Clocks(off_s)
+    clock = clocks.clock()
+    store = Store(tmp_path / "agent.db", clock)
+    began = clocks.true
+    store.add_sample(_sample())
+    clocks.steady += 600  # ten minutes before the platform is first reached
+    assert clock.shift_ms() is None
+    clock.learn(clocks.true)
+    store.settle()
+    assert clock.shift_ms() == shift
+    number, (sample,), _ = store.next(0)
+    assert sample["timestamp"] == iso_of(began + (off_s if not shift else 0))
+    # Another answer of the platform comes a little later: what was settled stays.
+    clock.learn(clocks.true - 0.3)
+    store.settle()
+    assert store.next(0)[1][0]["timestamp"] == sample["timestamp"]
+    store.drop(number)
+    assert store.next(0) == (0, [], []) and store.waiting == (0, 0)
+
+
+def test_parts_keep_their_numbers_through_restarts(tmp_path: Path) -> None:
+    clocks = Clocks()
+    store = Store(tmp_path / "agent.db", clocks.clock())
+    line = {"timestamp": clocks.true, "message": "m"}
+    assert [store.add_sample(_sample()), store.add_lines([line], {"/x": "1"})] == [1, 2]
+    store.drop(2)
+    store.db.close()
+    again = Store(tmp_path / "agent.db", clocks.clock())
+    assert again.add_sample(_sample()) == 3 and again.places() == {"/x": "1"}
+    assert again.begin_run("a") and not again.begin_run("a")
+    again.end_run("a", {"ended": "exited"})
+    assert again.ending_of("a") == {"ended": "exited"} and again.ending_of("b") is None
+
+
+def test_full_buffer_and_full_disk_cost_the_oldest_and_are_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clocks = Clocks()
+    store = Store(tmp_path / "agent.db", clocks.clock(), most_bytes=4000)
+    for number in range(200):
+        store.add_sample(_sample(number=number, text=str(number) * 20))
+    numbers = [one["number"] for one in store.next(0, parts_most=1000)[1]]
+    assert store.waiting[1] <= 4200 and numbers[-1] == 199 and numbers == list(range(numbers[0], 200))
+    assert len(caplog.records) == 1 and store.dropped > 0
+    caplog.clear()
+    store.db.execute("PRAGMA query_only = ON")
+    for number in range(SPILL_MOST + 10):
+        store.add_sample(_sample(number=1000 + number))
+    kept = store.next(10_000 - 10_000, parts_most=100_000, bytes_most=10**9)[1]
+    assert kept[-1]["number"] == 1000 + SPILL_MOST + 9 and len(store._spill) == SPILL_MOST
+    assert len(caplog.records) == 1
+    store.db.execute("PRAGMA query_only = OFF")
+    assert store.add_sample(_sample()) > 0
+    Store(tmp_path / "agent.db", clocks.clock()).db.close()
+
+
+def test_broken_store_is_put_aside(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    path.write_bytes(b"this is no database, whatever its name says" * 100)
+    assert Store(path, Clocks().clock()).add_sample(_sample()) == 1
+    assert len(list(tmp_path.glob("agent.db.broken-*"))) == 1
+    assert sqlite3.connect(path).execute("SELECT COUNT(*) FROM part").fetchone() == (1,)
+
+
+class Logs:
+    """A follower of one folder's files, which forgets all but its places where that is wanted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.places = folder, {}
+        self.ids: list[str] = []
+        self.restart()
+
+    def restart(self) -> None:
+        self.follower = FileFollower(self.places)
+        self.follower.follow([f"{self.folder}/*.log"])
+
+    def read(self) -> list[str]:
+        self.follower._looked_at = 0.0
+        found = []
+        for _ in range(3):
+            lines, places = self.follower.read(NOW)
+            self.places.update(places)
+            found += [one["message"] for one in lines]
+            self.ids += [one["entry_id"] for one in lines]
+        assert len(set(self.ids)) == len(self.ids)
+        return found
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def test_log_files_are_followed_through_all_that_happens_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text("history\nhalf")
+    logs = Logs(tmp_path)
+    assert logs.read() == []
+    _append(path, " a line\none\ntw")
+    assert logs.read() == ["half a line", "one"]
+    logs.restart()
+    _append(path, "o\n")
+    assert logs.read() == ["two"]
+    path.rename(tmp_path / "a.log.1")
+    _append(tmp_path / "a.log.1", "late\nunfinished")
+    path.write_text("new\n")
+    assert logs.read() == ["late", "unfinished", "new"]
+    # Rotated while nobody looked.
+    _append(path, "before\n")
+    path.rename(tmp_path / "a.log.1")
+    path.write_text("after\n")
+    logs.restart()
+    assert logs.read() == ["before", "after"]
+    path.write_text("cut\n")  # in place
+    assert logs.read() == ["cut"]
+    path.write_text("")
+    assert logs.read() == []
+    _append(path, "cut\n")
+    assert logs.read() == ["cut"]
+    (tmp_path / "b.log").write_text("a file that came later\n" + "x" * 40_000 + "\n")
+    assert [len(one) for one in logs.read()] == [22, 16_384, 16_384, 7_232]
+
+
+def test_lines_say_their_level_and_time() -> None:
+    assert [level_of(one) for one in ("2026 ERROR x", "[warn] x", "level=debug x", "FATAL: x", "terror of errors")] == [
+        "error", "warning", "debug", "critical", "info",
+    ]  # fmt: skip
+    assert time_of("2026-09-21T14:13:20.250Z GET /", NOW) == NOW + 0.25
+    assert time_of("[2026-09-21 16:13:20+02:00] GET /", NOW) == NOW
+    assert time_of("1999-01-01T00:00:00Z old", NOW) == NOW and time_of("2026-09-21 14:00:00 no zone", NOW) == NOW
+
+
+async def test_journal_goes_on_where_it_was_read_last(tmp_path: Path) -> None:
+    program = tmp_path / "journalctl"
+    entry = {"__CURSOR": "c1", "__REALTIME_TIMESTAMP": "1790000000500000", "MESSAGE": [104, 105], "PRIORITY": "3",
+             "_SYSTEMD_UNIT": "x.service", "_PID": "7"}  # fmt: skip
+    program.write_text(
+        f"#!/bin/sh\necho \"$@\" >> {tmp_path}/asked\necho garbage\necho '{json.dumps(entry)}'\n"
+        f"echo '{json.dumps({**entry, '__CURSOR': 'c2', 'MESSAGE': None})}'\nexec sleep 60\n"
+    )
+    program.chmod(0o755)
+    for cursor, asked in (("", "-n 0"), ("c0", "--after-cursor c0")):
+        follower = JournalFollower(cursor, str(program))
+        task = asyncio.create_task(follower.run())
+        lines: list[dict[str, Any]] = []
+        places: dict[str, str] = {}
+        while places.get(PLACE) != "c2":
+            await asyncio.sleep(0.01)
+            more, place = follower.take()
+            lines += more
+            places.update(place)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        (line,) = lines
+        assert (line["message"], line["level"], line["source_name"], line["entry_id"]) == ("hi", 3, "x.service", "c1")
+        assert line["fields"] == {"pid": "7", "unit": "x.service"} and line["timestamp"] == 1_790_000_000.5
+        assert (tmp_path / "asked").read_text().splitlines()[-1].endswith(asked)
