@@ -13,7 +13,7 @@ class Registration(models.TextChoices):
 
     PENDING = "pending", "Pending"  # added by hand or registered as a worker; its host has not been let in yet
     APPROVED = "approved", "Approved"
-    REJECTED = "rejected", "Rejected"
+    REJECTED = "rejected", "Rejected"  # added by hand, and the host that asked for it was refused
     REVOKED = "revoked", "Revoked"
 
 
@@ -22,7 +22,7 @@ REGISTRATION = Transitions(
     {
         Registration.PENDING: {Registration.APPROVED, Registration.REJECTED, Registration.REVOKED},
         Registration.APPROVED: {Registration.REVOKED},
-        Registration.REJECTED: {Registration.APPROVED},
+        Registration.REJECTED: {Registration.PENDING, Registration.APPROVED},
         Registration.REVOKED: {Registration.APPROVED},
     },
 )

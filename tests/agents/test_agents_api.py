@@ -185,13 +185,16 @@ def test_worker_registers_waits_and_is_approved_beforehand() -> None:
 
 def test_approval_of_a_worker_decides_about_the_host_that_waits() -> None:
     operator, admin = client_as("operator"), client_as("admin")
-    for name, verdict, status in (("a", True, "offline"), ("b", False, "pending")):
+    for name, verdict, status in (("a", True, "offline"), ("b", False, "rejected")):
         token = operator.post(f"{WORKERS}/register", {"name": name}, format="json").json()["enrolment_token"]
         asked = make_host().asks(token)
         answer = admin.patch(f"/api/v1/admin/workers/{name}/approve", {"is_approved": verdict}, format="json")
         assert answer.json()["status"] == status
         asked.request.refresh_from_db()
         assert asked.request.status == ("approved" if verdict else "rejected")
+    assert Event.objects.filter(name="agent.status", data__status="rejected").count() == 1
+    assert operator.post(f"{URL}/b/enrolment-token").status_code == 201
+    assert operator.get(f"{URL}/b").json()["status"] == "pending"  # another host may ask
 
 
 def test_repeated_creation_with_a_key_never_shows_the_token_again() -> None:

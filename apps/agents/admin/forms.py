@@ -34,6 +34,8 @@ class NewHostForm(ConsoleForm):
         server.choices = choices([(slug, name) for slug, name in rows], empty="A new server")
         for name in ("name", "tags"):
             self.fields[name].when = "server="  # type: ignore[attr-defined]
+        for name in ("server", "name"):
+            self.fields[name].asked = True  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         """Want a name for a new server."""

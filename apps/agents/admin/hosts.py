@@ -38,7 +38,7 @@ class StatusFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Return the statuses."""
         words = {"pending": "Waiting for their host"}
-        return [(one, words.get(one, one.capitalize())) for one in selectors.STATUSES if one != "rejected"]
+        return [(one, words.get(one, one.capitalize())) for one in selectors.STATUSES]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Keep the status chosen."""
@@ -111,7 +111,7 @@ class HostAgentAdmin(ConsoleAdmin):
     def row_tone(self, row: HostAgent) -> str:
         """Mark what is offline, and what is trusted no more."""
         status = selectors.status_of(row)
-        return {"offline": "crit", "revoked": "muted", "pending": "muted"}.get(status, "")
+        return {"offline": "crit", "revoked": "muted", "pending": "muted", "rejected": "muted"}.get(status, "")
 
     @column("Agent", order="server__name")
     def agent(self, row: HostAgent) -> SafeString:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from apps.agents.models import HostAgent
+from apps.agents.states import REGISTRATION, Registration
 from apps.core.errors import NotFound, PreconditionFailed
 from apps.core.events import Subject, emit
 from apps.core.principals import Principal
@@ -58,6 +59,21 @@ def tell_status(agent: HostAgent, actor: Principal, *, status: str, former: str)
         },
         server_id=agent.server_id,
     )
+
+
+def move_registration(agent: HostAgent, after: Registration, actor: Principal) -> None:
+    """Move a locked agent that was never let in between pending and rejected.
+
+    Raises:
+        Conflict: it can't become that (409).
+
+    Emits: agent.status
+    """
+    REGISTRATION.check(agent.registration, after)
+    former, agent.registration = agent.registration, after
+    agent.revision += 1
+    agent.save()
+    tell_status(agent, actor, status=after, former=former)
 
 
 def locked(agent: HostAgent, revision: int | None = None) -> HostAgent:

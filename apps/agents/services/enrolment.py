@@ -13,6 +13,7 @@ from apps.accounts.hashing import hash_secret
 from apps.agents.keys import KeyFault, PublicKey, read_csr
 from apps.agents.models import AgentCertificate, EnrolmentRequest, EnrolmentToken, HostAgent
 from apps.agents.services.authority import authority
+from apps.agents.services.common import locked, move_registration
 from apps.agents.services.letting_in import let_in
 from apps.agents.states import ENROLMENT, Enrolment, Registration
 from apps.core import runtime_settings
@@ -132,7 +133,7 @@ def reject_request(*, actor: Principal, request_id: UUID | str, reason: str = ""
     Raises:
         NotFound: no such request (404). Conflict: it does not wait any more (409).
 
-    Emits: agent.rejected
+    Emits: agent.rejected; agent.status where it asked for an agent that was added by hand
 
     Source: contract row POST /agents/pending/{id}/reject.
     """
@@ -143,6 +144,8 @@ def reject_request(*, actor: Principal, request_id: UUID | str, reason: str = ""
         row.reason = reason.strip()[:200]
         row.save()
         _tell("agent.rejected", row, actor, by=actor.name, reason=row.reason)
+        if row.agent is not None and row.agent.registration == Registration.PENDING:
+            move_registration(locked(row.agent), Registration.REJECTED, actor)
     return row
 
 

@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from apps.agents.models import AgentCertificate, EnrolmentRequest, EnrolmentToken, HostAgent, HostAgentState
-from apps.agents.services.common import audited, locked, tell, tell_status
+from apps.agents.services.common import audited, locked, move_registration, tell, tell_status
 from apps.agents.services.presence import go_offline
 from apps.agents.services.tokens import create_token
 from apps.agents.states import REGISTRATION, Enrolment, Registration
@@ -78,10 +78,12 @@ def make_agent_token(*, actor: Principal, agent: HostAgent) -> str:
     Raises:
         NotFound: it was removed meanwhile (404).
 
-    Emits: enrolment_token.created
+    Emits: enrolment_token.created; agent.status where its host had been refused
     """
     with transaction.atomic():
         row = locked(agent)
+        if row.registration == Registration.REJECTED:
+            move_registration(row, Registration.PENDING, actor)
         EnrolmentToken.objects.filter(agent=row).delete()
         return create_token(actor=actor, name=f"{row.name}"[:100], agent=row)[1]
 

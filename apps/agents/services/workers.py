@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 
 from apps.agents.models import EnrolmentRequest, HostAgent
-from apps.agents.services.common import locked, tell
+from apps.agents.services.common import locked, move_registration, tell
 from apps.agents.services.enrolment import approve_request, reject_request
 from apps.agents.services.hosts import EDITABLE, create_host_agent, revoke_agent, update_host_agent
 from apps.agents.services.presence import Figures, note_contact
@@ -89,6 +89,8 @@ def approve_worker(
 
 def _set_preapproved(agent: HostAgent, actor: Principal, value: bool) -> None:
     row = locked(agent)
+    if value and row.registration == Registration.REJECTED:
+        move_registration(row, Registration.PENDING, actor)
     if row.is_preapproved == value:
         return
     row.is_preapproved = value
