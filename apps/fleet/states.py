@@ -85,7 +85,7 @@ class TerminalStatus(models.TextChoices):
     LOST = "lost", "Lost"  # the process that held it is gone
 
 
-TERMINAL = Transitions("terminal session", {TerminalStatus.OPEN: set(TerminalStatus) - {TerminalStatus.OPEN}})
+TERMINAL = Transitions("terminal session", {TerminalStatus.OPEN: set(TerminalStatus.values) - {TerminalStatus.OPEN}})
 
 
 class LogLevel(models.IntegerChoices):

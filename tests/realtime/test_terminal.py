@@ -92,7 +92,7 @@ def _server(name: str = "web", **values: Any) -> Server:
 def _reached(machine: Sshd, key: Path, *, pinned: bool = True) -> Server:
     way = make_connection(
         port=machine.port, username=USER, auth_method="key", credential=key.read_text(),
-        **({"host_key": machine.host_key} if pinned else {}),
+        host_key=machine.host_key if pinned else "",
     )  # fmt: skip
     return make_server("web", ssh_connection_id=str(way.pk))
 
@@ -114,7 +114,7 @@ def _client(server: Server | str, token: str = "", **query: Any) -> TerminalClie
     return TerminalClient(sockets, f"/ws/servers/{ref}/terminal?{given}")
 
 
-async def _over() -> TerminalSession:
+async def _over() -> Any:
     """Wait for the end of the newest session."""
     return await sync_to_async(
         lambda: wait_for(lambda: TerminalSession.objects.exclude(status="open").order_by("-id").first(), what="its end")
@@ -400,7 +400,7 @@ async def test_client_that_reads_nothing_stops_the_shell() -> None:
                 await held.wait()  # as a full socket does
             await put(message)
 
-        client._out.put = slow  # type: ignore[method-assign]
+        client._out.put = slow  # type: ignore[method-assign, assignment]
         async with client:
             await client.until_told("ready")
             await asyncio.sleep(0.5)

@@ -156,7 +156,7 @@ class LocalShell:
             self.resize(size)
             os.set_blocking(self.master, False)
             program = _login_shell()
-            home = env.get("HOME", "")
+            home, own = env.get("HOME", ""), {"TERM": TERM, "SHELL": program}
             # A session's first process takes the terminal that it opens for its own; so no code of ours runs between
             # fork and exec, which is not safe beside other threads.
             self.process = subprocess.Popen(
@@ -164,7 +164,7 @@ class LocalShell:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={**env, "TERM": TERM, "SHELL": program},
+                env={**({} if env.keys() & {"LANG", "LC_ALL"} else {"LANG": "C.UTF-8"}), **env, **own},
                 cwd=home if home and Path(home).is_dir() else "/",
                 start_new_session=True,
             )
