@@ -199,9 +199,9 @@ def test_approval_of_a_worker_decides_about_the_host_that_waits() -> None:
 
 def test_repeated_creation_with_a_key_never_shows_the_token_again() -> None:
     client = client_as("operator")
-    body, key = {"name": "web 1"}, {"HTTP_IDEMPOTENCY_KEY": "k1"}
-    first = client.post(URL, body, format="json", **key)
-    second = client.post(URL, body, format="json", **key)
+    body, key = {"name": "web 1"}, {"Idempotency-Key": "k1"}
+    first = client.post(URL, body, format="json", headers=key)
+    second = client.post(URL, body, format="json", headers=key)
     assert first.json()["enrolment_token"] and second["Idempotent-Replayed"] == "true"
     assert "wke_" not in second.content.decode() and HostAgent.objects.count() == 1
 

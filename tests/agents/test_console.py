@@ -45,7 +45,7 @@ def test_person_adds_a_host_compares_and_lets_it_in() -> None:
     asked = console.get(_page("enrolmentrequest_detail", enrolled.request.pk)).content.decode()
     assert fingerprint in asked and "web-1.example" in asked
     approve = _page("enrolmentrequest_do", enrolled.request.pk, "approve")
-    answer = console.post(approve)
+    answer: Any = console.post(approve)
     assert answer.url == _page("hostagent_detail", agent.pk)
     assert "BEGIN CERTIFICATE" in enrolment_status(poll_token=enrolled.poll_token).certificate
     detail = console.get(answer.url).content.decode()

@@ -214,7 +214,8 @@ class WaitingHostViewSet(ApiViewSet):
         rows = self.paginate_queryset(self.get_queryset())
         assert rows is not None
         context = {"namesakes": selectors.namesakes(rows)}
-        return self.get_paginated_response(WaitingHostSerializer(rows, many=True, context=context).data)
+        shown: Any = WaitingHostSerializer(rows, many=True, context=context)  # type: ignore[arg-type]
+        return self.get_paginated_response(shown.data)
 
     @extend_schema(
         operation_id="agents_pending_approve",

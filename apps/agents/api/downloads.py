@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from apps.agents.installing import Download, program, script
@@ -17,7 +18,7 @@ _SHELL, _PYTHON = "text/x-shellscript", "text/x-python"
 class _File(ApiView):
     """One file. It may be kept, and is asked for again by its ETag."""
 
-    authentication_classes: ClassVar = []
+    authentication_classes = []
     throttle_scope = "enrolment"
     codes: ClassVar[dict[str, str]] = {"get": PUBLIC}
 
@@ -28,7 +29,7 @@ class _File(ApiView):
             return HttpResponse(status=304, headers=headers)
         return HttpResponse(file.body, content_type=f"{kind}; charset=utf-8", headers=headers)
 
-    def perform_content_negotiation(self, request: Request, force: bool = False) -> object:
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
         """Take every `Accept`: there is one form."""
         return super().perform_content_negotiation(request, force=True)
 

@@ -30,7 +30,7 @@ _QUIET = {"Cache-Control": "no-store"}
 class EnrollView(ApiView):
     """Where a host asks to be let in."""
 
-    authentication_classes: ClassVar = []
+    authentication_classes = []
     throttle_scope = "enrolment"
     codes: ClassVar[dict[str, str]] = {"post": PUBLIC}
 
@@ -59,7 +59,7 @@ class EnrollView(ApiView):
 class EnrollStatusView(ApiView):
     """Where a host asks how its request stands."""
 
-    authentication_classes: ClassVar = []
+    authentication_classes = []
     throttle_scope = "enrolment"
     codes: ClassVar[dict[str, str]] = {"post": PUBLIC}
 

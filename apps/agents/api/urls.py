@@ -1,5 +1,7 @@
 """Routes below /api/v1. The words below /agents/ come before an agent's slug; `RESERVED_SLUGS` of fleet names them."""
 
+from typing import Any
+
 from django.urls import re_path
 
 from apps.agents.api import workers
@@ -7,7 +9,7 @@ from apps.agents.api.agents import AgentViewSet, WaitingHostViewSet
 from apps.agents.api.enrolment import EnrollStatusView, EnrollView, EnrolmentTokenViewSet
 
 _ID = r"(?P<id>[^/]+)"
-_AGENT = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
+_AGENT: Any = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
 
 urlpatterns = [
     re_path(r"^agents/?$", AgentViewSet.as_view({"get": "list", "post": "create"}), name="agents"),

@@ -148,7 +148,7 @@ def _heard(agent: HostAgent, state: HostAgentState, now: datetime) -> None:
 def _note_said(agent: HostAgent, said: Mapping[str, str]) -> None:
     changed = []
     for name in _SAID:
-        limit = HostAgent._meta.get_field(name).max_length
+        limit = getattr(HostAgent._meta.get_field(name), "max_length", 0)
         text = "".join(letter for letter in str(said.get(name) or "") if letter.isprintable())[:limit]
         if text and text != getattr(agent, name):
             setattr(agent, name, text)
