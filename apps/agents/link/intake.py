@@ -3,31 +3,21 @@
 The same services as `POST /metrics` and `POST /logs`, so that a sample or a line that comes twice counts once.
 """
 
-import asyncio
-import logging
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import connection as database
-
 from apps.agents.models import HostAgent
 from apps.agents.states import Registration
+from apps.core.asgi.batches import Batches, Bounds
 from apps.core.errors import DomainError, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
 from apps.core.principals import Principal
-from apps.fleet.hot import disconnect
 from apps.fleet.services.logs import LogPush, accept_logs
 from apps.fleet.services.samples import MOST_A_PUSH, Push, accept_samples
 
-log = logging.getLogger(__name__)
-
-GATHER_S = 0.1
-BATCHES_MOST = 64
-LINES_MOST = 2000
-#: More waiting than this, and agents are told to come again.
-WAITING_BYTES_MOST = 64 * 1024 * 1024
+#: A sample costs a transaction as much as some lines do.
+LINES_A_SAMPLE = 4
+BOUNDS = Bounds(items=64, rows=LINES_A_SAMPLE * MOST_A_PUSH, waiting=64 * 1024 * 1024, gather_s=0.1)
 _RIGHTS = frozenset({"samples:push", "logs:push"})
 
 
@@ -56,74 +46,22 @@ class Intake:
     """One a process; `take` from the event loop."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[Batch, asyncio.Future[Taken]]] = deque()
-        self._waiting_bytes = 0
-        self._writer: ThreadPoolExecutor | None = None
-        self._writing: asyncio.Task[None] | None = None
+        self._batches = Batches("agents' batches", store=_store, unstored=_lost, bounds=BOUNDS)
 
     async def take(self, batch: Batch) -> Taken:
         """Return after the batch is on the disk."""
-        if self._waiting_bytes > WAITING_BYTES_MOST:
+        if self._batches.is_full:
             return Taken(again_after_s=5)
-        future: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
-        self._waiting.append((batch, future))
-        self._waiting_bytes += batch.size
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.get_running_loop().create_task(self._write_all())
-        return await future
+        rows = LINES_A_SAMPLE * len(batch.samples) + len(batch.lines)
+        return await self._batches.ask(batch, size=batch.size, rows=rows)
 
     async def drain(self) -> None:
         """Write what waits, then end the writer's thread."""
-        while self._writing is not None and not self._writing.done():
-            await asyncio.wait([self._writing])
-        if self._writer is not None:
-            writer, self._writer = self._writer, None
-            await asyncio.get_running_loop().run_in_executor(writer, disconnect)
-            writer.shutdown(wait=False)
-
-    async def _write_all(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._writer is None:
-            self._writer = ThreadPoolExecutor(1, thread_name_prefix="agents")
-        while self._waiting:
-            if len(self._waiting) < BATCHES_MOST:
-                await asyncio.sleep(GATHER_S)
-            some = self._next()
-            taken = await loop.run_in_executor(self._writer, store, [batch for batch, _ in some])
-            for (_, future), one in zip(some, taken, strict=True):
-                if not future.done():  # else the agent went away
-                    future.set_result(one)
-
-    def _next(self) -> list[tuple[Batch, "asyncio.Future[Taken]"]]:
-        some: list[tuple[Batch, asyncio.Future[Taken]]] = []
-        samples = lines = 0
-        while self._waiting and len(some) < BATCHES_MOST:
-            batch = self._waiting[0][0]
-            samples, lines = samples + len(batch.samples), lines + len(batch.lines)
-            if some and (samples > MOST_A_PUSH or lines > LINES_MOST):
-                break
-            self._waiting_bytes -= batch.size
-            some.append(self._waiting.popleft())
-        return some
+        await self._batches.drain()
 
 
-def store(batches: list[Batch]) -> list[Taken]:
-    """Write batches, in the writer's thread. One that can't be stored doesn't take those beside it along."""
-    try:
-        return _store(batches)
-    except Exception:
-        log.exception("storing %d batches of agents failed", len(batches))
-        database.close()  # the next try gets a fresh one
-    return [_store_alone(batch) for batch in batches]
-
-
-def _store_alone(batch: Batch) -> Taken:
-    try:
-        return _store([batch])[0]
-    except Exception:
-        log.exception("storing a batch of %s failed", batch.name)
-        database.close()
-        return Taken(again_after_s=10)
+def _lost(batch: Batch) -> Taken:
+    return Taken(again_after_s=10)
 
 
 def _store(batches: list[Batch]) -> list[Taken]:
