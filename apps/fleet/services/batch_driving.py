@@ -30,7 +30,14 @@ from apps.fleet.services import following
 from apps.fleet.services.batches import command_of, facts_of, subject_of
 from apps.fleet.services.change_limits import draw_slots
 from apps.fleet.services.commands import draw_of
-from apps.fleet.services.following import BACKGROUND_MOST, LANE, LEASE_S, Following, finish_runs, follow_in_background
+from apps.fleet.services.following import (
+    BACKGROUND_MOST,
+    LANE,
+    WATCHED_LEASE_S,
+    Following,
+    finish_runs,
+    follow_in_background,
+)
 from apps.fleet.states import BAD, BatchStatus, RunStatus
 
 log = logging.getLogger(__name__)
@@ -196,7 +203,7 @@ class _Drive:
 
     def _start(self, rows: Sequence[CommandRun], ways: dict[UUID, Executor]) -> None:
         now = timezone.now()
-        until = now + timedelta(seconds=LEASE_S)
+        until = now + timedelta(seconds=WATCHED_LEASE_S)
         by_executor: dict[str, list[UUID]] = {}
         for row in rows:
             row.status, row.started_at, row.executor = RunStatus.RUNNING, now, ways[row.pk].name

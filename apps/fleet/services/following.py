@@ -32,12 +32,12 @@ from apps.secrets.services import read_for_use
 
 log = logging.getLogger(__name__)
 
-#: A run whose process renewed nothing for so long is lost.
-LEASE_S = 20.0
+#: A run whose process renewed nothing for so long is lost; shorter where a keeper renews whatever the run is doing.
+LEASE_S, WATCHED_LEASE_S = 20.0, 15.0
 #: How often the row is brought up to date while it runs, and how often it asks whether to end.
 STORE_EVERY_S, LOOK_EVERY_S, RENEW_EVERY_S = 0.5, 1.0, 5.0
 #: A thread that has not looked for so long hangs; its lease is renewed no more.
-HANGS_AFTER_S = 10.0
+HANGS_AFTER_S = 20.0
 LANE = "commands"
 #: Commands that one process follows in the background.
 BACKGROUND_MOST = 64
@@ -330,7 +330,7 @@ class _Keeper:
         now = time.monotonic()
         alive = [key for key, one in followed.items() if now - one.looked_at < HANGS_AFTER_S]
         CommandRun.objects.filter(pk__in=alive, status=RunStatus.RUNNING).update(
-            lease_until=timezone.now() + timedelta(seconds=LEASE_S)
+            lease_until=timezone.now() + timedelta(seconds=WATCHED_LEASE_S)
         )
 
 
