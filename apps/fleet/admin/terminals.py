@@ -33,7 +33,7 @@ _TONES = {
     "open": "ok", "ended": "unknown", "closed": "unknown", "timed_out": "unknown", "kicked": "warn", "revoked": "warn",
     "disconnected": "warn", "failed": "crit", "lost": "warn",
 }  # fmt: skip
-_WAYS = {"ssh": "SSH", "local": "On Watchkeeper's own host"}
+_WAYS = {"ssh": "SSH", "local": "On Watchkeeper's own host", "agent": "Host agent"}
 ROWS_ON_SERVER = 5
 
 
@@ -54,41 +54,30 @@ def obstacle(actor: Principal, server: Server) -> dict[str, str] | None:
     """Return why no terminal can be opened on a server, and where to put that right; None where one can, as far as
     is known before it is tried.
     """
-    way = server.ssh_connection
-    if way is None and not server.is_local and not _reached(actor, server):
-        may_change = actor.can("servers:update") and actor.can("ssh_connections:use")
+    try:
+        executor = executor_of(server, actor)
+        check_rights(actor, is_local=executor.name == "local")
+    except DomainError as error:
+        may_change = error.code == "no_executor" and actor.can("servers:update") and actor.can("ssh_connections:use")
         return {
-            "sentence": f"No way leads to {server.name} yet. "
-            + (
-                "Choose an SSH connection for it." if may_change else "Ask an admin to choose an SSH connection for it."
-            ),
+            "sentence": error.detail
+            + ("" if may_change or error.code != "no_executor" else " Ask an admin to do that."),
             "url": reverse("admin:fleet_server_change", args=[server.pk]) if may_change else "",
             "label": f"Change {server.name}",
         }
-    if way is not None and way.state.host_key_state != HostKeyState.PINNED:
+    way = server.ssh_connection
+    if executor.name == "ssh" and way is not None and way.state.host_key_state != HostKeyState.PINNED:
         is_new = way.state.host_key_state == HostKeyState.PENDING
-        said = (
-            "is not known yet: test the connection, which pins it" if is_new else "has changed and waits for approval"
+        what = (
+            "is not known yet: test the connection, which pins it" if is_new else "has changed: compare and accept it"
         )
         may_see = actor.can("ssh_connections:view")
         return {
-            "sentence": f"The host key of {way.name} {said}.",
+            "sentence": f"The host key of {way.name} {what}.",
             "url": reverse("admin:fleet_sshconnection_detail", args=[way.pk]) if may_see else "",
             "label": "The SSH connection",
         }
-    try:
-        check_rights(actor, is_local=executor_of(server, actor).name == "local")
-    except DomainError as error:
-        return {"sentence": error.detail, "url": "", "label": ""}
     return None
-
-
-def _reached(actor: Principal, server: Server) -> bool:
-    try:
-        executor_of(server, actor)
-    except DomainError:
-        return False
-    return True
 
 
 @page("fleet/server/<uuid:server_id>/terminal/", "server_terminal", code="servers:terminal")

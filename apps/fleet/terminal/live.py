@@ -196,8 +196,12 @@ class Live:
         except Exception:
             log.exception("a terminal takes no input")
             self.end(TerminalStatus.FAILED, "It took no input any more.")
+        finally:
+            _let_go()
 
     def _send_some(self) -> bool:
+        if not self._in:
+            _let_go()  # some shells are reached by way of the database
         with self._lock:
             while not self._in and self._new_size is None and self._wanted is None:
                 self._lock.wait()
