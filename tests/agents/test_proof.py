@@ -22,7 +22,9 @@ from apps.agents.services import (
     revoke_agent,
     seen,
 )
-from apps.core.errors import DomainError, Invalid
+from apps.core import crypto
+from apps.core.care.vault import reseal_everything
+from apps.core.errors import DomainError, Invalid, Unavailable
 from apps.core.models import Event
 from apps.core.principals import system
 from apps.fleet.models import Server
@@ -145,6 +147,20 @@ def test_removing_the_agent_or_its_server_makes_the_connection_void() -> None:
     assert not Server.objects.filter(pk=agent.server_id).exists()  # it came with the agent and never measured
     delete_server(actor=ACTOR, server=kept.server)
     assert seen(connections={agent.pk: "t1", kept.pk: "t2"}) == {agent.pk, kept.pk}
+
+
+def test_authority_goes_along_with_a_new_vault_key_and_a_wrong_one_is_said(settings: Any) -> None:
+    agent, host = make_host_agent()
+    settings.VAULT_KEY_FILE, former = None, settings.VAULT_KEY
+    settings.VAULT_KEY, settings.VAULT_KEYS_OLD = crypto.generate_key(), [former]
+    reseal_everything()
+    settings.VAULT_KEYS_OLD = []
+    host.certificate, _ = renew(agent=agent, csr=host.csr)
+    assert _prove(host) == agent
+    settings.VAULT_KEY = former
+    with pytest.raises(Unavailable, match="vault key"):
+        renew(agent=agent, csr=host.csr)
+    assert _prove(host) == agent  # proofs need no sealed key
 
 
 def test_key_of_the_authority_is_sealed_in_the_database() -> None:

@@ -9,7 +9,8 @@ from apps.agents.keys import KeyFault, Signed, is_proof, make_authority, read_cs
 from apps.agents.models import AgentCertificate, CertificateAuthority, HostAgent
 from apps.agents.services.common import locked, tell
 from apps.core import runtime_settings
-from apps.core.errors import Forbidden, Invalid, Unauthenticated
+from apps.core.crypto import CryptoError
+from apps.core.errors import Forbidden, Invalid, Unauthenticated, Unavailable
 from apps.core.ids import new_id
 from apps.core.principals import Principal, system
 
@@ -33,13 +34,20 @@ def sign_for(agent: HostAgent) -> AgentCertificate:
     """Sign a certificate for the key that an agent was approved with. Call it in the transaction that approves.
 
     The key of the authority is opened here alone.
+
+    Raises:
+        Unavailable: it does not open with the vault key that is configured (503).
     """
     signer = authority()
+    try:
+        authority_key = signer.key
+    except CryptoError as error:
+        raise Unavailable(f"The key that signs agents' certificates does not open. {error}") from error
     signed: Signed = sign(
         public_key=agent.public_key,
         name=str(agent.server_id),
         life=timedelta(seconds=runtime_settings.get("agents.certificate_life")),
-        authority_key=signer.key,
+        authority_key=authority_key,
         authority=signer.certificate,
     )
     return AgentCertificate.objects.create(
