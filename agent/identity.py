@@ -1,5 +1,7 @@
 """Who this agent is: its key, its certificate, and how it asks to be let in."""
 
+import base64
+import calendar
 import contextlib
 import hashlib
 import json
@@ -8,17 +10,13 @@ import os
 import platform
 import socket
 import ssl
-import time
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.x509.oid import NameOID
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +38,14 @@ class Refused(Exception):
 
 
 class Folder:
-    """The state folder: key, certificate and settings, each readable by this user alone."""
+    """The state folder: key, certificate and settings, each readable by this user alone.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        program: the agent's own file, where keys are used by a process apart.
+    """
+
+    def __init__(self, path: Path, program: str = "") -> None:
+        self.path, self.program = path, program
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def read(self, name: str) -> str:
@@ -80,50 +82,29 @@ class Folder:
         kept = {name: value for name, value in {**self.settings, **values}.items() if value is not None}
         self.write("agent.json", json.dumps(kept, indent=1))
 
-    def key(self) -> Ed25519PrivateKey:
-        """Return the key, made on first use. It never leaves this machine."""
-        pem = self.read("key.pem")
-        if pem:
-            key = serialization.load_pem_private_key(pem.encode(), None)
-            if not isinstance(key, Ed25519PrivateKey):
-                raise ValueError("key.pem holds a key of another kind")
-            return key
-        key = Ed25519PrivateKey.generate()
-        self.write(
-            "key.pem",
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ).decode(),
-        )
-        return key
-
-    def fingerprint(self) -> str:
-        """Return the key's fingerprint, in groups of four digits, as the platform shows it to who approves."""
-        public = self.key().public_key()
-        form = serialization.PublicFormat.SubjectPublicKeyInfo
-        digits = hashlib.sha256(public.public_bytes(serialization.Encoding.DER, form)).hexdigest()
-        return " ".join(digits[at : at + 4] for at in range(0, 64, 4))
-
-    def request_for_certificate(self) -> str:
-        """Return a signing request for the key (PEM)."""
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, socket.gethostname()[:64] or "host")])
-        signed = x509.CertificateSigningRequestBuilder().subject_name(name).sign(self.key(), None)
-        return signed.public_bytes(serialization.Encoding.PEM).decode()
+    # --- the key, which never leaves this machine ------------------------------------------------------------------
 
     def sign(self, nonce: bytes) -> bytes:
         """Return the proof that this agent holds its key."""
-        return self.key().sign(SIGNED + nonce)
+        return base64.b64decode(self._ask_keys("sign", base64.b64encode(nonce).decode()))
+
+    def request_for_certificate(self) -> str:
+        """Return a signing request for the key (PEM)."""
+        return self._ask_keys("request", socket.gethostname()[:64] or "host")
+
+    def fingerprint(self) -> str:
+        """Return the key's fingerprint, in groups of four digits, as the platform shows it to who approves."""
+        return self._ask_keys("fingerprint")
 
     def certificate_times(self) -> tuple[float, float]:
         """Return the beginning and the end of the certificate, epoch seconds; (0, 0) where there is none."""
-        pem = self.read("certificate.pem")
-        if not pem:
+        if not self.read("certificate.pem"):
             return 0.0, 0.0
-        found = x509.load_pem_x509_certificate(pem.encode())
-        if hasattr(found, "not_valid_after_utc"):
-            return found.not_valid_before_utc.timestamp(), found.not_valid_after_utc.timestamp()
-        zone = time.timezone  # older versions say UTC without saying so
-        return found.not_valid_before.timestamp() - zone, found.not_valid_after.timestamp() - zone
+        times = self.settings.get("certificate_times")
+        if not times:
+            times = self._ask_keys("times", self.read("certificate.pem")).split()
+            self.set(certificate_times=times)
+        return float(times[0]), float(times[1])
 
     def take_certificate(self, pem: str, authority: str) -> None:
         """Keep a certificate that was signed for the key.
@@ -131,10 +112,65 @@ class Folder:
         Raises:
             ValueError: it is none.
         """
-        x509.load_pem_x509_certificate(pem.encode())
+        times = self._ask_keys("times", pem).split()
         self.write("certificate.pem", pem)
         if authority:
             self.write("ca.pem", authority)
+        self.set(certificate_times=times)
+
+    def _ask_keys(self, what: str, argument: str = "") -> str:
+        if not self.program:
+            return use_keys(self, what, argument)
+        done = subprocess.run(
+            [sys.executable, self.program, "--state", str(self.path), "keys", what],
+            input=argument, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise ValueError((done.stderr.strip() or "the key can't be used").removeprefix("watchkeeper-agent: "))
+        return done.stdout
+
+
+def use_keys(folder: Folder, what: str, argument: str) -> str:
+    """Do something with the key or a certificate.
+
+    The agent has this done by a process of its own that ends: cryptography takes a fifth of the memory that it needs
+    otherwise, and is used a few times a week.
+
+    Args:
+        what: "sign" (a challenge, base64), "request" (for a host name), "fingerprint", or "times" (of a certificate).
+
+    Raises:
+        ValueError: the key or the certificate is none.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.x509.oid import NameOID
+
+    if what == "times":
+        found = x509.load_pem_x509_certificate(argument.encode())
+        if hasattr(found, "not_valid_after_utc"):
+            return f"{found.not_valid_before_utc.timestamp()} {found.not_valid_after_utc.timestamp()}"
+        begin, end = found.not_valid_before, found.not_valid_after  # older versions mean UTC and don't say so
+        return f"{calendar.timegm(begin.timetuple())} {calendar.timegm(end.timetuple())}"
+    pem = folder.read("key.pem")
+    if not pem:
+        made = Ed25519PrivateKey.generate()
+        form = serialization.PrivateFormat.PKCS8
+        pem = made.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+        folder.write("key.pem", pem)
+    key = serialization.load_pem_private_key(pem.encode(), None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError("key.pem holds a key of another kind")
+    if what == "sign":
+        return base64.b64encode(key.sign(SIGNED + base64.b64decode(argument))).decode()
+    if what == "request":
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, argument)])
+        signed = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, None)
+        return signed.public_bytes(serialization.Encoding.PEM).decode()
+    der = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    digits = hashlib.sha256(der).hexdigest()
+    return " ".join(digits[at : at + 4] for at in range(0, 64, 4))
 
 
 def about_this_host() -> dict[str, str]:

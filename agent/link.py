@@ -146,9 +146,11 @@ class Link:
     async def _prove(self, socket: Any) -> None:
         challenge = await self._answer(socket)
         self.clock.learn(seconds_of(challenge["server_time"]))
+        nonce = base64.b64decode(challenge["nonce"])
+        signature = await asyncio.get_running_loop().run_in_executor(None, self.folder.sign, nonce)
         hello = {
             "type": "hello", "protocol": 1, "version": self.version, "certificate": self.folder.read("certificate.pem"),
-            "signature": base64.b64encode(self.folder.sign(base64.b64decode(challenge["nonce"]))).decode(),
+            "signature": base64.b64encode(signature).decode(),
             **about_this_host(),
         }  # fmt: skip
         await socket.send(json.dumps(hello))
@@ -203,9 +205,10 @@ class Link:
 
     async def _renew(self) -> None:
         while True:
-            begin, end = self.folder.certificate_times()
+            begin, end = await asyncio.get_running_loop().run_in_executor(None, self.folder.certificate_times)
             if end - self.clock.now() < (end - begin) / 3:
-                self._queue({"type": "renew", "csr": self.folder.request_for_certificate()})
+                ask = self.folder.request_for_certificate
+                self._queue({"type": "renew", "csr": await asyncio.get_running_loop().run_in_executor(None, ask)})
             await asyncio.sleep(RENEW_LOOK_S * random.uniform(0.8, 1.2))
 
     # --- inwards ---------------------------------------------------------------------------------------------------
@@ -247,8 +250,7 @@ class Link:
         elif kind in ("interval", "logs"):
             self._on_welcome(frame)
         elif kind == "certificate":
-            self.folder.take_certificate(str(frame["pem"]), str(frame.get("ca") or ""))
-            log.info("the certificate was renewed")
+            self._background(self._take_certificate(str(frame["pem"]), str(frame.get("ca") or "")))
         elif kind in ("refused", "replaced", "error"):
             log.warning("the platform says: %s", frame.get("message"))
         else:
@@ -259,6 +261,13 @@ class Link:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _take_certificate(self, pem: str, authority: str) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self.folder.take_certificate, pem, authority)
+            log.info("the certificate was renewed")
+        except (ValueError, OSError) as error:
+            log.warning("the new certificate could not be kept: %s", error)
 
     async def _signal(self, frame: dict[str, Any]) -> None:
         arguments = (int(frame["pid"]), str(frame["start_time"]), int(frame["number"]))

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import importlib
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.clock import Clock, iso_of
-from agent.identity import POLL_S, Folder, Refused, ask_again, ask_to_be_let_in, checked_url
+from agent.identity import POLL_S, Folder, Refused, ask_again, ask_to_be_let_in, checked_url, use_keys
 from agent.journal import PLACE, JournalFollower
 from agent.link import Link
 from agent.store import Store
@@ -204,8 +205,8 @@ def run_program(arguments: "list[str] | None" = None, version: str = "") -> int:
     parser.add_argument(
         "--state", default=os.environ.get("WATCHKEEPER_AGENT_STATE", STATE), help="folder (%(default)s)"
     )
-    parser.add_argument("--version", action="version", version=version)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser.add_argument("--version", action="store_true", help="tell it, and fail where a package is missing")
+    commands = parser.add_subparsers(dest="command")
     enroll = commands.add_parser("enroll", help="ask the platform to let this host in")
     enroll.add_argument("--url", required=True, help="the platform's address")
     enroll.add_argument("--token", default="", help="the enrolment token; other users of this host can see it here")
@@ -216,14 +217,27 @@ def run_program(arguments: "list[str] | None" = None, version: str = "") -> int:
     run = commands.add_parser("run", help="sample, follow logs, stay connected")
     run.add_argument("--buffer-mb", type=int, default=128, help="kept on the disk while the platform is away")
     commands.add_parser("status", help="tell how this agent stands")
+    keys = commands.add_parser("keys", help="use the key; for the agent itself")
+    keys.add_argument("what", choices=("sign", "request", "fingerprint", "times"))
     options = parser.parse_args(arguments)
+    if options.version:
+        importlib.import_module("cryptography.x509")  # the only one that is not loaded by now
+        print(version)
+        return 0
+    if options.command is None:
+        parser.error("name a command: enroll, run or status")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("websockets").setLevel(logging.ERROR)
     try:
         folder = Folder(Path(options.state))
+        if options.command == "keys":
+            sys.stdout.write(use_keys(folder, options.what, "" if options.what == "fingerprint" else sys.stdin.read()))
+            return 0
         if options.command == "enroll":
             return _enroll(options, folder)
-        return _run(options, folder, version) if options.command == "run" else _status(folder, version)
+        if options.command == "run":
+            return _run(options, Folder(folder.path, str(Path(sys.argv[0]).resolve())), version)
+        return _status(folder, version)
     except KeyboardInterrupt:
         return 130
     except (ValueError, Refused, OSError) as error:

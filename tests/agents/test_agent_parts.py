@@ -70,9 +70,14 @@ def test_bundle_refuses_one_name_for_two_things() -> None:
 
 def test_state_is_readable_by_nobody_else(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "state")
-    key = folder.key()
     folder.set(url=checked_url("https://x/"), ca_file=None)
-    assert folder.settings == {"url": "https://x"} and folder.sign(b"n") == key.sign(b"watchkeeper-agent-v1\0n")
+    assert folder.settings == {"url": "https://x"} and len(folder.sign(b"n")) == 64
+    # By a process apart, as the agent does it all the time: the same key.
+    program = AgentProgram(tmp_path / "state")
+    apart = Folder(folder.path, str(program.path))
+    assert apart.sign(b"n") == folder.sign(b"n") and apart.fingerprint() == folder.fingerprint()
+    with pytest.raises(ValueError):
+        apart.take_certificate("no certificate", "")
     for path in folder.path.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
