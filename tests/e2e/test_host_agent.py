@@ -96,6 +96,11 @@ def test_host_agent_from_the_first_line_to_its_end(installation: Installation, t
         thread.join(20)
         assert api.call("GET", f"/api/v1/commands/{run}")["status"] == "cancelled"
 
+        # Followed by the worker, while the web process holds the connection.
+        api.call("POST", "/api/v1/commands", {"command": "cat; exit 5", "stdin": "far", "servers": [server]})
+        wait_for(lambda: _runs(api, "failed"), what="the worker's command")
+        assert [(one["exit_code"], one["executor"]) for one in _runs(api, "failed")][0] == (5, "agent")
+
         # The web process dies in the middle of one: it ends within 30 s, and was never begun twice.
         count = tmp_path / "count"
         _background(api, server, f"echo $$ >> {count}; sleep 999")
@@ -134,6 +139,11 @@ def _online(api: Api) -> str:
     return next((one["id"] for one in found if one["status"] == "online"), "")
 
 
+def _runs(api: Api, status: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.call("GET", f"/api/v1/commands?status={status}")["results"]
+    return [one for one in found if "exit 5" in one["command"] or status == "running"]
+
+
 def _running(api: Api) -> str:
-    found: list[dict[str, Any]] = api.call("GET", "/api/v1/commands?status=running")["results"]
+    found = _runs(api, "running")
     return found[0]["command_id"] if found else ""
