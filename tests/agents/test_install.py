@@ -120,7 +120,6 @@ def test_script_installs_enrols_renews_and_removes(platform: HTTPServer, tmp_pat
     line = ran.stdout.strip().splitlines()[-1]
     status = subprocess.run(["sh", "-c", f"{line[: -len(' run')]} status"], capture_output=True, text=True, check=False)
     assert '"is_enrolled": false' in status.stdout, status.stderr  # the line that it prints is one that runs
-    (state / "certificate.pem").write_text("x")
     assert _run(platform, tmp_path, *here).returncode == 0  # without a token it renews the program
     assert EnrolmentToken.objects.get().used == 1
     assert _run(platform, tmp_path, *here, "--uninstall").returncode == 0 and not place.exists()

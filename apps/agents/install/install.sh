@@ -244,7 +244,7 @@ main() {
     elif [ -n "${WATCHKEEPER_AGENT_TOKEN:-}" ]; then
         token=$WATCHKEEPER_AGENT_TOKEN
         unset WATCHKEEPER_AGENT_TOKEN
-    elif [ ! -e "$state/certificate.pem" ]; then
+    elif [ ! -e "$state/agent.json" ]; then
         if [ -t 1 ] && [ -r /dev/tty ]; then
             printf 'Enrolment token (it is not shown): ' >/dev/tty
             stty -echo </dev/tty
