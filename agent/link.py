@@ -78,8 +78,11 @@ class Link:
                 told = self._tell(told, f"the platform refuses this agent: {error}")
             except (OSError, WebSocketException, ConnectionClosed, asyncio.TimeoutError, ValueError) as error:  # noqa: UP041
                 told = self._tell(told, f"no connection: {error or type(error).__name__}")
-            except Exception:
-                log.exception("the connection ended by a fault of this program")
+            except Exception as error:
+                sentence = f"the connection ended by a fault: {type(error).__name__}: {error}"
+                if sentence != told:
+                    log.exception("the trace of what comes next")
+                told = self._tell(told, sentence)
             if not pause:
                 if self.was_welcome:
                     failures = 0
@@ -169,7 +172,7 @@ class Link:
         self.is_connected = True
         self._in_flight, self._sent, self._held_until = [], 0, 0.0
         self._on_welcome(welcome)
-        self.runs.agree([one for one in welcome.get("runs") or [] if isinstance(one, dict)])
+        self.runs.agree([one for one in welcome.get("runs") or [] if isinstance(one, dict) and "id" in one])
         self.changed.set()
 
     # --- outwards --------------------------------------------------------------------------------------------------

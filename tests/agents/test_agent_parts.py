@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import serve
 
-from agent import bundle
+from agent import bundle, link
 from agent.clock import Clock, iso_of
 from agent.identity import Folder, checked_url
 from agent.journal import PLACE, JournalFollower
+from agent.main import Agent
 from agent.store import SPILL_MOST, Store
 from agent.tail import FileFollower, level_of, time_of
 from tests.support.agents import AgentProgram
@@ -242,3 +244,53 @@ async def test_journal_goes_on_where_it_was_read_last(tmp_path: Path) -> None:
         assert (line["message"], line["level"], line["source_name"], line["entry_id"]) == ("hi", 3, "x.service", "c1")
         assert line["fields"] == {"pid": "7", "unit": "x.service"} and line["timestamp"] == 1_790_000_000.5
         assert (tmp_path / "asked").read_text().splitlines()[-1].endswith(asked)
+
+
+async def test_agent_goes_on_whatever_a_platform_sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(link, "PAUSE_MOST_S", 0.02)
+    monkeypatch.setattr(link, "REFUSED_PAUSE_S", 0.01)
+    challenge = json.dumps({"type": "challenge", "nonce": "bm9uY2U=", "server_time": "2026-09-21T14:13:20.000Z"})
+    welcome = {"type": "welcome", "agent_id": "x", "interval": 3, "runs": ["?", {"id": "unknown"}, {"no": "id"}]}
+    firsts: list[Any] = [
+        "garbage", "[]", "{}", b"\x00", '{"type": "challenge"}', '{"type": "refused", "status": "?"}',
+        "x" * (link.FRAME_MOST + 1),
+    ]  # fmt: skip
+    frames: list[Any] = [
+        "garbage", "[]", '{"type": 7}', '{"type": "news"}', '{"type": "ack"}', '{"type": "ack", "n": "x"}',
+        '{"type": "command"}', '{"type": "command", "id": "c", "env": 5}', '{"type": "stdin", "id": "nobody"}',
+        '{"type": "signal", "id": 1, "pid": "x"}', '{"type": "wait", "s": "long"}', '{"type": "interval", "s": -5}',
+        '{"type": "interval", "logs": {"files": 7}}', '{"type": "certificate", "pem": "none"}', '{"type": "refused"}',
+        b"\xff", '{"type": "ack", "n": 1}', '{"type": "interval", "s": 7}',
+    ]  # fmt: skip
+    came: list[dict[str, Any]] = []
+    over = asyncio.Event()
+
+    async def platform(socket: Any) -> None:
+        if firsts:
+            await socket.send(firsts.pop(0))
+            await socket.wait_closed()
+            return
+        await socket.send(challenge)
+        assert json.loads(await socket.recv())["type"] == "hello"
+        await socket.send(json.dumps(welcome))
+        for frame in frames:
+            await socket.send(frame)
+        async for text in socket:
+            came.append(json.loads(text))
+            if came[-1]["type"] == "batch":
+                over.set()
+
+    async with serve(platform, "127.0.0.1", 0, max_size=None) as server:
+        folder = Folder(tmp_path / "state")
+        folder.set(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", logs={"journal": False})
+        agent = Agent(folder, "1")
+        task = asyncio.create_task(agent.run())
+        await asyncio.wait_for(over.wait(), 20)
+        while agent.interval != 7:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert not task.done() and not firsts
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    endings = {one["id"]: one["ended"] for one in came if one["type"] == "exit"}
+    assert endings["unknown"] == "unknown" and all(one in ("unknown", "refused") for one in endings.values())
