@@ -11,7 +11,15 @@ from apps.alerts.services import create_policy, create_silence
 from apps.core.events.sequencer import sequence_events
 from apps.core.models import Event, SetAsideFact
 from apps.core.principals import system
-from apps.fleet.models import ChangeLimit, CommandBatch, CommandRun, LogRule, Server, SshConnection
+from apps.fleet.models import (
+    ChangeLimit,
+    CommandBatch,
+    CommandRun,
+    LogRule,
+    Server,
+    SshConnection,
+    TerminalSession,
+)
 from apps.fleet.services import create_change_limit
 from apps.monitors.models import Badge, Dependency, Endpoint, Heartbeat, MaintenanceWindow, PingKey
 from apps.monitors.models.certificates import CertificateMonitor
@@ -35,6 +43,7 @@ from tests.factories.notifications import make_channel, make_fact, make_rule, ma
 from tests.factories.secrets import make_secret
 from tests.factories.ssh import make_connection, make_run
 from tests.factories.statuspage import make_component, make_group, make_notice, make_page, make_subscriber
+from tests.factories.terminals import make_terminal
 
 
 def one_of_everything(owner: User) -> dict[type, Any]:
@@ -64,6 +73,7 @@ def one_of_everything(owner: User) -> dict[type, Any]:
         SshConnection: make_connection("web-1 as deploy", actor=system("test")),
         CommandRun: make_run(server),
         CommandBatch: make_batch(servers=[make_server("web-2", ssh_connection_id=make_connection().pk)]),
+        TerminalSession: make_terminal(owner, server=server),
         ChangeLimit: create_change_limit(actor=system("test"), values={"hosts_most": 2}),
         LogRule: make_log_rule(),
         Endpoint: endpoint,

@@ -11,41 +11,21 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.accounts.models import User
 from apps.core import files
-from apps.core.masking import Masker
 from apps.core.models import Event
 from apps.fleet import terminal_keeping
 from apps.fleet.models import SshConnectionState, TerminalSession
-from apps.fleet.services.terminals import begin_terminal, end_lost_terminals, finish_terminal
+from apps.fleet.services.terminals import end_lost_terminals, finish_terminal
 from apps.fleet.states import HostKeyState, TerminalStatus
-from apps.fleet.terminal.casts import CastFile, CastWriter, head_of, read_cast
-from apps.fleet.terminal.shells import Size
-from tests.factories.accounts import client_as, client_of, make_user, principal
+from apps.fleet.terminal.casts import read_cast
+from tests.factories.accounts import client_as, client_of, make_user
 from tests.factories.fleet import make_server
 from tests.factories.ssh import make_connection
+from tests.factories.terminals import make_terminal
 from tests.support.console import console_as, console_of
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/terminal-sessions"
-
-
-def _session(user: User, *, text: bytes = b"hello\r\n", over: bool = True, **values: Any) -> TerminalSession:
-    """Return a session of a person with its recording."""
-    actor = principal("operator", user)
-    row = begin_terminal(
-        actor=actor, server=make_server(), executor="ssh", size=Size(), address="10.0.0.9", user_agent="Mozilla"
-    )
-    file, cast = CastFile(row.file_name), CastWriter(Masker([]))
-    file.write(head_of(size=Size(), started_at=row.started_at, title=row.target))
-    cast.output(text)
-    file.write(cast.take())
-    file.close()
-    row.output_bytes, row.recording_bytes = len(text), file.written
-    if over:
-        row = finish_terminal(row=row, status=TerminalStatus.ENDED, reason="The shell ended.", exit_code=0)
-    TerminalSession.objects.filter(pk=row.pk).update(**values) if values else None
-    return row
 
 
 def _body(response: Any) -> bytes:
@@ -54,7 +34,7 @@ def _body(response: Any) -> bytes:
 
 def test_person_sees_own_sessions_and_admin_all() -> None:
     ada, bob = make_user("operator"), make_user("operator")
-    mine, others = _session(ada), _session(bob)
+    mine, others = make_terminal(ada), make_terminal(bob)
     client = client_of(ada)
     assert [row["id"] for row in client.get(API).json()["results"]] == [str(mine.pk)]
     assert client.get(f"{API}/{mine.pk}").json()["address"] == "10.0.0.9"
@@ -74,7 +54,7 @@ def test_list_takes_as_many_queries_for_one_session_as_for_many() -> None:
     client = client_of(ada)
     counts = []
     for _ in range(2):
-        _session(ada)
+        make_terminal(ada)
         with CaptureQueriesContext(
             connection,
         ) as caught:
@@ -85,7 +65,7 @@ def test_list_takes_as_many_queries_for_one_session_as_for_many() -> None:
 
 def test_recording_is_a_cast_and_asking_for_it_is_audited() -> None:
     ada = make_user("operator")
-    row = _session(ada, text="Größe\r\n".encode())
+    row = make_terminal(ada, text="Größe\r\n".encode())
     got = client_of(ada).get(f"{API}/{row.pk}/recording")
     lines = [json.loads(line) for line in _body(got).decode().splitlines()]
     assert (lines[0]["version"], lines[0]["title"], lines[1][1:]) == (2, row.target, ["o", "Größe\r\n"])
@@ -97,7 +77,7 @@ def test_recording_is_a_cast_and_asking_for_it_is_audited() -> None:
 
 
 def test_recording_that_breaks_off_is_read_to_its_last_whole_part() -> None:
-    row = _session(make_user("operator"))
+    row = make_terminal(make_user("operator"))
     path = files.path_of(row.file_name)
     whole = path.read_bytes()
     path.write_bytes(whole + gzip.compress(b'[9.0, "o", "never whole"]\n')[:-12])
@@ -110,7 +90,7 @@ def test_recording_that_breaks_off_is_read_to_its_last_whole_part() -> None:
 
 def test_admin_ends_an_open_session_and_nobody_a_past_one() -> None:
     ada = make_user("operator")
-    row = _session(ada, over=False)
+    row = make_terminal(ada, over=False)
     assert client_of(ada).post(f"{API}/{row.pk}/end").status_code == 403
     admin = client_as("admin")
     assert admin.post(f"{API}/{row.pk}/end").json()["status"] == "open"
@@ -122,7 +102,7 @@ def test_admin_ends_an_open_session_and_nobody_a_past_one() -> None:
 
 
 def test_session_whose_process_is_gone_is_lost_and_ends_once() -> None:
-    row = _session(make_user("operator"), over=False, lease_until=timezone.now() - timedelta(seconds=1))
+    row = make_terminal(make_user("operator"), over=False, lease_until=timezone.now() - timedelta(seconds=1))
     assert (end_lost_terminals(), end_lost_terminals()) == (1, 0)
     row.refresh_from_db()
     assert row.status == "lost" and row.finished_at
@@ -132,9 +112,9 @@ def test_session_whose_process_is_gone_is_lost_and_ends_once() -> None:
 
 def test_old_sessions_go_with_their_recordings_and_open_ones_stay() -> None:
     old = timezone.now() - timedelta(days=400)
-    gone = _session(make_user("operator"), started_at=old)
-    still = _session(make_user("operator"), over=False, started_at=old)
-    fresh = _session(make_user("operator"))
+    gone = make_terminal(make_user("operator"), started_at=old)
+    still = make_terminal(make_user("operator"), over=False, started_at=old)
+    fresh = make_terminal(make_user("operator"))
     assert (terminal_keeping.prune(500), terminal_keeping.prune(500)) == (1, 0)
     assert set(TerminalSession.objects.values_list("pk", flat=True)) == {still.pk, fresh.pk}
     assert files.size_of(gone.file_name) is None and files.size_of(fresh.file_name)
@@ -142,7 +122,7 @@ def test_old_sessions_go_with_their_recordings_and_open_ones_stay() -> None:
 
 def test_pages_show_sessions_and_their_recording() -> None:
     ada = make_user("operator")
-    row = _session(ada)
+    row = make_terminal(ada)
     console = console_of(ada)
     listed = console.get(reverse("admin:fleet_terminalsession_changelist")).content.decode()
     assert row.target in listed and "10.0.0.9" in listed
@@ -159,7 +139,7 @@ def test_pages_show_sessions_and_their_recording() -> None:
 
 
 def test_admin_ends_a_session_by_its_page() -> None:
-    row = _session(make_user("operator"), over=False)
+    row = make_terminal(make_user("operator"), over=False)
     page = reverse("admin:fleet_terminalsession_do", args=[row.pk, "end"])
     assert console_as("operator").post(page).status_code == 403
     assert console_as("admin").post(page).status_code == 302
