@@ -112,6 +112,17 @@ def worker_totals() -> dict[str, int]:
     return {**{name: int(value or 0) for name, value in found.items()}, "total_active_agents": 0}
 
 
+def status_counts() -> tuple[dict[str, int], int]:
+    """Return how many agents have each status, and how many hosts wait to be let in."""
+    approved = Q(registration=Registration.APPROVED)
+    online = approved & Q(state__is_online=True, state__last_seen_at__gte=silence_border())
+    wanted = {"online": online, "offline": approved & ~online}
+    wanted |= {status: Q(registration=status) for status in STATUSES if status not in wanted}
+    counts = HostAgent.objects.current().order_by()
+    found = counts.aggregate(**{status: Count("pk", filter=condition) for status, condition in wanted.items()})
+    return found, EnrolmentRequest.objects.filter(status=Enrolment.PENDING).count()
+
+
 def waiting_requests(principal: Principal) -> QuerySet[EnrolmentRequest]:
     """Return the hosts that wait for approval, the newest first."""
     rows = EnrolmentRequest.objects.visible_to(principal).filter(status=Enrolment.PENDING)

@@ -13,7 +13,7 @@ from apps.core.models import Event
 from apps.core.principals import system
 from apps.fleet.models import Server
 from tests.factories.accounts import client_as, client_with_key, make_api_key, make_user
-from tests.factories.agents import make_host, make_host_agent
+from tests.factories.agents import make_host, make_host_agent, make_token
 from tests.factories.fleet import make_server, push, snapshot
 
 pytestmark = pytest.mark.django_db
@@ -204,6 +204,16 @@ def test_repeated_creation_with_a_key_never_shows_the_token_again() -> None:
     second = client.post(URL, body, format="json", headers=key)
     assert first.json()["enrolment_token"] and second["Idempotent-Replayed"] == "true"
     assert "wke_" not in second.content.decode() and HostAgent.objects.count() == 1
+
+
+def test_figures_count_agents_by_status() -> None:
+    agent, _ = make_host_agent()
+    make_host_agent()
+    connected(agent=agent, owner="web:1", token="t")
+    make_host().asks(make_token())
+    text = APIClient().get("/metrics").content.decode()
+    assert 'watchkeeper_host_agents{status="online"} 1.0' in text
+    assert 'watchkeeper_host_agents{status="offline"} 1.0' in text and "watchkeeper_hosts_waiting 1.0" in text
 
 
 def test_nobody_else_reads_tokens_or_waiting_hosts() -> None:

@@ -40,6 +40,7 @@ def test_person_adds_a_host_compares_and_lets_it_in() -> None:
     host = make_host("web-1.example")
     enrolled = host.asks(_token(page))
     fingerprint = grouped(enrolled.request.fingerprint)
+    assert "to be let in" in console.get("/admin/").content.decode()
     listed = console.get(LIST).content.decode()
     assert "Waiting to be let in" in listed and fingerprint in listed
     asked = console.get(_page("enrolmentrequest_detail", enrolled.request.pk)).content.decode()

@@ -17,6 +17,7 @@ from rest_framework.test import APIClient
 from apps.agents.models import AgentCertificate, CertificateAuthority, EnrolmentRequest, EnrolmentToken, HostAgent
 from apps.agents.services import end_stale_requests, revoke_agent
 from apps.agents.services.enrolment import WAITING_MOST, prune_enrolments
+from apps.core.api.throttling import windows
 from apps.core.models import Event
 from apps.core.principals import system
 from apps.core.runtime_settings import change_settings
@@ -266,6 +267,14 @@ def test_waiting_room_is_bounded_and_requests_end() -> None:
     assert (full.status_code, full.json()["code"]) == (409, "too_many_waiting")
     EnrolmentRequest.objects.filter(status="expired").update(decided_at=timezone.now() - timedelta(days=100))
     assert prune_enrolments(10) == 1
+
+
+def test_calls_of_one_address_are_limited() -> None:
+    change_settings(values={"limits.enrolment_per_minute": 2}, actor=system("test"))
+    windows.clear()
+    assert [_status("x").status_code for _ in range(3)] == [404, 404, 429]
+    assert int(_status("x")["Retry-After"]) >= 1
+    windows.clear()
 
 
 def test_list_of_waiting_hosts_takes_as_many_queries_for_many_as_for_few() -> None:

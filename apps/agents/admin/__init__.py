@@ -1,3 +1,3 @@
 """Console pages of the agents."""
 
-from apps.agents.admin import hosts, tokens, waiting  # noqa: F401
+from apps.agents.admin import hosts, overview, tokens, waiting  # noqa: F401
