@@ -179,10 +179,13 @@ def test_same_name_twice_makes_two_servers_and_says_so() -> None:
 
 def test_approved_host_comes_back_by_its_key_and_after_too_long_it_waits() -> None:
     _, host = make_host_agent()
+    assert _ask(host).json()["certificate"] == host.certificate  # the one it has is good
     ended = timezone.now() - timedelta(days=2)
     AgentCertificate.objects.update(not_after=ended)
     back = _ask(host)
     assert back.status_code == 201, back.content
+    assert back.json()["certificate"] != host.certificate
+    assert Event.objects.filter(name="agent.enrolled", data__how="key").count() == 1
     AgentCertificate.objects.update(not_after=timezone.now() - timedelta(days=31))
     assert _ask(host).status_code == 202
     assert _ask(host).json()["id"] == str(EnrolmentRequest.objects.get(status="pending").pk)  # one row, however often

@@ -22,6 +22,7 @@ from apps.agents.services import (
     revoke_agent,
     seen,
 )
+from apps.agents.services.authority import MOST_AN_HOUR
 from apps.core import crypto
 from apps.core.care.vault import reseal_everything
 from apps.core.errors import DomainError, Invalid, Unavailable
@@ -86,6 +87,9 @@ def test_renewal_gives_another_certificate_for_the_same_key_alone() -> None:
     assert host.certificate != former and "BEGIN CERTIFICATE" in authority
     assert _prove(host) == agent and _prove(host, certificate_pem=former) == agent
     assert Event.objects.filter(name="agent.certificate_renewed").count() == 1
+    given = {renew(agent=agent, csr=host.csr)[0] for _ in range(8)}
+    assert len(given) <= MOST_AN_HOUR  # an agent gone mad does not fill the table
+    assert agent.certificates.count() == MOST_AN_HOUR
     with pytest.raises(Invalid, match="another key"):
         renew(agent=agent, csr=csr_of(Ed25519PrivateKey.generate()))
     revoke_agent(actor=ACTOR, agent=agent)

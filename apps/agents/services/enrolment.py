@@ -206,8 +206,11 @@ def _request_of(key: PublicKey, said: dict[str, str], token: str, address: str) 
                 "Give an enrolment token: somebody makes one in the console under “Add a host”.",
                 code="enrolment_token_needed",
             )
-        waiting = EnrolmentRequest.objects.filter(fingerprint=key.fingerprint, status=Enrolment.PENDING).first()
-        return (waiting, False) if waiting else (_new(key, said, address, agent=known), True)
+        former = EnrolmentRequest.objects.filter(fingerprint=key.fingerprint, agent=known)
+        latest = former.order_by("-requested_at", "-id").first()
+        if latest is not None and (latest.status == Enrolment.PENDING or _is_fresh(latest)):
+            return latest, False
+        return _new(key, said, address, agent=known), True
     row = EnrolmentToken.objects.select_for_update(of=("self",)).filter(token_hash=hash_secret(token)).first()
     if row is None:
         raise Forbidden("This enrolment token is not known; it may have been removed.", code="enrolment_token_unknown")
@@ -267,13 +270,24 @@ def _still_counts(row: EnrolmentRequest) -> bool:
     )
 
 
+def _is_fresh(row: EnrolmentRequest) -> bool:
+    """Return whether the certificate that was given has most of its life ahead: no new one is needed."""
+    if not _still_counts(row) or row.certificate is None:
+        return False
+    life = row.certificate.not_after - row.certificate.not_before
+    return row.certificate.not_after - timezone.now() > life / 2
+
+
 def _is_let_in_at_once(row: EnrolmentRequest) -> bool:
     """Return whether nobody has to look: by its token, or as an approved host that comes back soon enough."""
     agent = row.agent
+    if agent is not None and agent.fingerprint == row.fingerprint:
+        if agent.registration != Registration.APPROVED:
+            return False  # a key that was revoked once is looked at by a person
+        if _came_back_soon(agent):
+            return True
     if row.token is None:
-        return agent is not None and _came_back_soon(agent)
-    if agent is not None and agent.fingerprint == row.fingerprint and agent.registration != Registration.APPROVED:
-        return False  # a key that was revoked once is looked at by a person
+        return False
     return row.token.pre_approved or bool(agent is not None and row.token.agent_id and agent.is_preapproved)
 
 

@@ -37,7 +37,7 @@ def let_in(request: EnrolmentRequest, *, actor: Principal, how: str) -> HostAgen
         # Its old key counts no more: two machines never speak for one server.
         AgentCertificate.objects.filter(agent=agent, revoked_at=None).update(revoked_at=now)
         HostAgentState.objects.filter(agent=agent).update(connection_owner="", connection_token="")
-    certificate = sign_for(agent)
+    certificate, _ = sign_for(agent)
     request.agent, request.certificate = agent, certificate
     request.status, request.decided_at, request.decided_by = Enrolment.APPROVED, now, actor.name[:255]
     request.save()
