@@ -195,7 +195,7 @@ class Link:
             if n == self._sent:
                 self.changed.clear()
                 continue
-            if samples and self.table and self.table[0] == n and "processes" in samples[-1]:
+            if samples and self.table and self._sent < self.table[0] <= n and "processes" in samples[-1]:
                 samples[-1]["processes"]["all"] = self.table[1]
                 self.table = None
             self._sent = n

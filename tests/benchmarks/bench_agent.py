@@ -26,7 +26,6 @@ import websockets
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.benchmarks.bench_start import cpu_seconds
 from tests.support.processes import ROOT, Installation, answers, wait_for
 
 # The sampler's package is the platform's own; nothing of this process's settings is used.
@@ -74,17 +73,22 @@ def one_program(installation: Installation, credentials: tuple[str, str, str], s
             wait_for(lambda: "connected as" in program.said(), what="the agent")
             time.sleep(20)
             process = psutil.Process(program.pid)
-            before, begun = process.cpu_times(), time.monotonic()
+            before, begun = cpu_of(program.pid), time.monotonic()
             time.sleep(seconds)
-            after, spent = process.cpu_times(), time.monotonic() - begun
+            used, spent = cpu_of(program.pid) - before, time.monotonic() - begun
             memory = process.memory_info().rss + sum(one.memory_info().rss for one in process.children())
-            used = after.user + after.system - before.user - before.system
             return {
                 "memory_mb": round(process.memory_info().rss / 1e6, 1),
                 "memory_with_journalctl_mb": round(memory / 1e6, 1),
                 "cpu_percent_of_a_core": round(100 * used / spent, 2),
                 "processes_of_the_host": len(psutil.pids()),
             }
+
+
+def cpu_of(pid: int) -> float:
+    """Return the CPU seconds that a process has used."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 class Simulated:
@@ -146,9 +150,9 @@ async def many(installation: Installation, agents: list[Simulated], seconds: flo
         for one in agents:
             one.delays.clear()
         web = installation.pid("web")
-        before, begun = cpu_seconds(web), time.monotonic()
+        before, begun = cpu_of(web), time.monotonic()
         await asyncio.sleep(seconds)
-        used, spent = cpu_seconds(web) - before, time.monotonic() - begun
+        used, spent = cpu_of(web) - before, time.monotonic() - begun
         delays = sorted(delay for one in agents for delay in one.delays)
         steady = {
             "agents": len(agents),
