@@ -166,7 +166,33 @@ class TerminalSocket:
     async def _serve(self, live: Live, held: "_Held", position: int) -> None:
         ring = self._ring
         live.attach(ring)
-        begin, _ = live.take(position, 0)
+        tasks: list[asyncio.Task[Any]] = []
+        try:
+            begin, _ = live.take(position, 0)
+            await self._tell_ready(live, begin)
+            writing = asyncio.create_task(self._write(live, ring, begin))
+            reading = asyncio.create_task(self._read(live))
+            tasks = [writing, reading, asyncio.create_task(held.settled.wait())]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            code, reason = held.code
+            if code:  # rights ended: at once, whatever still waits
+                writing.cancel()
+                await self._leave(code, reason)
+            elif writing.done() and writing.exception():  # the peer is gone; how, is read
+                await asyncio.wait({reading}, timeout=1.0)
+            elif live.over.is_set() or writing.done():
+                with contextlib.suppress(TimeoutError, RuntimeError, OSError):
+                    await asyncio.wait_for(asyncio.shield(writing), FAREWELL_S)
+                await self._farewell(live, ring)
+        except OSError:
+            log.debug("the peer went away first")
+        finally:
+            live.detach(ring)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tell_ready(self, live: Live, begin: int) -> None:
         size = live.size
         await self._tell(
             "ready",
@@ -179,26 +205,6 @@ class TerminalSocket:
                 "recorded_input": live.row.has_input,
             },
         )
-        writing = asyncio.ensure_future(self._write(live, ring, begin))
-        reading = asyncio.ensure_future(self._read(live))
-        settled = asyncio.ensure_future(held.settled.wait())
-        try:
-            await asyncio.wait({writing, reading, settled}, return_when=asyncio.FIRST_COMPLETED)
-            code, reason = held.code
-            if code:  # rights ended: at once, whatever still waits
-                writing.cancel()
-                await self._leave(code, reason)
-            elif writing.done() and writing.exception():  # the peer is gone; how, is read
-                await asyncio.wait({reading}, timeout=1.0)
-            elif live.over.is_set() or writing.done():
-                with contextlib.suppress(TimeoutError, RuntimeError, OSError):
-                    await asyncio.wait_for(asyncio.shield(writing), FAREWELL_S)
-                await self._farewell(live, ring)
-        finally:
-            live.detach(ring)
-            for task in (writing, reading, settled):
-                task.cancel()
-            await asyncio.gather(writing, reading, settled, return_exceptions=True)
 
     async def _write(self, live: Live, ring: Callable[[], None], position: int) -> None:
         while True:

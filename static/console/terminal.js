@@ -125,8 +125,12 @@ function refused(data) {
     const wasOpen = Boolean(session);
     session = null;
     remember();
-    if (wasOpen) over("crit", data.message);
-    else setTimeout(connect, 0);
+    if (wasOpen) {
+      over("crit", data.message);
+    } else {
+      socket.onclose = null;
+      connect();
+    }
     return;
   }
   over("crit", data.message);

@@ -339,8 +339,10 @@ async def test_broken_connection_is_taken_up_where_it_was(shell: ScriptedShell) 
         async with _client(server, token, resume=told["id"], after=8) as other:
             await other.until_shown(b"three")
             assert await back.until_closed() == 4409  # continued elsewhere
-            await other.send({"type": "close"})
-            assert (await other.until_told("exit"))["status"] == "closed"
+            async with _client(server, token, resume=told["id"], after=10**9) as ahead:
+                assert (await ahead.until_told("ready"))["position"] == 13  # no further than there is output
+                await ahead.send({"type": "close"})
+                await ahead.until_told("exit")
     assert shell.typed == b"ls\r"
     async with _client(server, token, resume=told["id"]) as late:
         assert await late.until_closed() == 4409 and late.told[0]["data"]["reason"] == "over"

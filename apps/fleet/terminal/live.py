@@ -125,7 +125,7 @@ class Live:
     def take(self, position: int, most: int) -> tuple[int, bytes]:
         """Return output from `position` on, and where it really begins: what is older than `KEPT` is gone."""
         with self._lock:
-            begin = max(position, self._out_from)
+            begin = min(max(position, self._out_from), self._out_from + len(self._out))
             at = begin - self._out_from
             return begin, bytes(self._out[at : at + most])
 
