@@ -79,11 +79,13 @@ class SshExecutor:
     def __init__(self, connection: SshConnection, actor: Principal) -> None:
         self.connection, self.actor = connection, actor
         self.target = connection.name
+        #: Chain and token, where somebody has just read them for many at once.
+        self.known: tuple[list[SshConnection], str] | None = None
 
     def run(self, command: Command, *, on_output: OnOutput, cancelled: Cancelled) -> Outcome:
         """Run a command over there."""
-        chain, connection = chain_of(self.connection), self.connection
-        password = ""
+        connection, password = self.connection, ""
+        chain, token = self.known or (chain_of(connection), "")
         if command.sudo and connection.sudo_secret_id:
             purpose = f"sudo on {connection.name}"
             password = read_for_use(secret_id=connection.sudo_secret_id, purpose=purpose, actor=self.actor)
@@ -93,7 +95,7 @@ class SshExecutor:
             # The credentials are read only where a connection is opened.
             return _connected(way_of(chain, actor=self.actor), cancelled)
 
-        with pool.lease(str(connection.pk), token_of(chain), open_session) as session:
+        with pool.lease(str(connection.pk), token or token_of(chain), open_session) as session:
             of_way, of_run = session.masker.stream(), Masker([password]).stream()
 
             def take(data: bytes) -> None:

@@ -26,7 +26,7 @@ class SecretsField(forms.CharField):
         )
         super().__init__(**kwargs)
 
-    def to_python(self, value: Any) -> dict[str, str]:
+    def to_python(self, value: Any) -> Any:
         """Return variable -> name of its secret."""
         found = {}
         for line in (super().to_python(value) or "").splitlines():

@@ -1,7 +1,7 @@
 """The way to a machine: its jump hosts, what signs in, and a token that changes with any of it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from apps.core.errors import Conflict, NotFound
@@ -43,10 +43,23 @@ def chain_of(connection: SshConnection) -> list[SshConnection]:
 
 def token_of(chain: Sequence[SshConnection]) -> str:
     """Return what changes when a row, a pinned key or a secret on the way does."""
+    return _token_of(chain, _versions_of(chain))
+
+
+def known_ways(connections: Iterable[SshConnection]) -> dict[UUID, tuple[list[SshConnection], str]]:
+    """Return chain and token of many connections at once, in two queries; those behind jump hosts are left out."""
+    keys = {one.pk for one in connections if not one.jump_host_id}
+    rows = list(SshConnection.objects.select_related("state").filter(pk__in=keys, jump_host=None)) if keys else []
+    versions = _versions_of(rows)
+    return {row.pk: ([row], _token_of([row], versions)) for row in rows}
+
+
+def _versions_of(chain: Sequence[SshConnection]) -> dict[UUID | None, object]:
     ids = {key for one in chain for key in (one.secret_id, one.passphrase_secret_id) if key}
-    versions: dict[UUID | None, object] = {
-        row[0]: row[1:] for row in Secret.objects.filter(pk__in=ids).values_list("pk", "version", "rotated_at")
-    }
+    return {row[0]: row[1:] for row in Secret.objects.filter(pk__in=ids).values_list("pk", "version", "rotated_at")}
+
+
+def _token_of(chain: Sequence[SshConnection], versions: Mapping[UUID | None, object]) -> str:
     parts = [
         (
             str(one.pk),

@@ -24,8 +24,9 @@ from apps.core.events import Emission, emit, emit_many, publish_live
 from apps.core.principals import Principal, system
 from apps.core.runner import runner
 from apps.fleet.commands import Command
-from apps.fleet.executors import Executor, executor_of
+from apps.fleet.executors import Executor, SshExecutor, executor_of
 from apps.fleet.models import CommandBatch, CommandRun
+from apps.fleet.selectors.ssh import known_ways
 from apps.fleet.services import following
 from apps.fleet.services.batches import command_of, facts_of, subject_of
 from apps.fleet.services.change_limits import draw_slots
@@ -199,6 +200,10 @@ class _Drive:
             except DomainError as error:
                 row.status, row.error = RunStatus.FAILED, error.detail
                 faults.append(row)
+        over_ssh = [one for one in ways.values() if isinstance(one, SshExecutor)]
+        known = known_ways([one.connection for one in over_ssh])
+        for one in over_ssh:
+            one.known = known.get(one.connection.pk)
         return ways, faults
 
     def _start(self, rows: Sequence[CommandRun], ways: dict[UUID, Executor]) -> None:

@@ -19,7 +19,6 @@ from apps.core.principals import Principal
 from apps.fleet.commands import Command
 from apps.fleet.executors import executor_of
 from apps.fleet.models import CommandBatch, CommandRun, Server
-from apps.fleet.querysets import by_ref
 from apps.fleet.services.commands import check_sudo
 from apps.fleet.states import BAD, BATCH, BatchStatus, RunStatus
 
@@ -330,18 +329,22 @@ def _target(server: Server, actor: Principal) -> Target:
 
 def _by_refs(rows: Any, refs: Sequence[str]) -> list[Server]:
     """Return the servers in the order of their names; unknown ones are refused by name."""
-    ids, slugs = [], []
+    ids: list[UUID] = []
+    slugs: list[str] = []
     for ref in refs:
-        (kind, value), *_ = by_ref(ref).children
-        (ids if kind == "id" else slugs).append(value)
+        try:
+            ids.append(UUID(ref))
+        except ValueError:
+            slugs.append(ref)
     known: dict[str, Server] = {}
     for row in [*rows.filter(slug__in=slugs), *rows.filter(pk__in=ids)]:
         known[row.slug] = known[str(row.pk)] = row
-    unknown = [ref for ref in refs if ref not in known and ref.lower() not in known]
+    names = {ref: str(UUID(ref)) if ref not in slugs else ref for ref in refs}
+    unknown = [ref for ref, name in names.items() if name not in known]
     if unknown:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise Invalid({"servers": f"there is no server {', '.join(unknown[:5])}{more}"})
-    return list({row.pk: row for row in (known.get(ref) or known[ref.lower()] for ref in refs)}.values())
+    return list({row.pk: row for row in (known[name] for name in names.values())}.values())
 
 
 def _number(given: Any, hosts: int, least: int) -> int:

@@ -268,6 +268,10 @@ async def _in_own_thread(work: Callable[[], Any]) -> None:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
+    def finish() -> None:
+        if not done.done():
+            done.set_result(None)
+
     def call() -> None:
         try:
             work()
@@ -275,7 +279,7 @@ async def _in_own_thread(work: Callable[[], Any]) -> None:
             log.exception("following a command failed")
         finally:
             connection.close()
-            loop.call_soon_threadsafe(lambda: done.done() or done.set_result(None))
+            loop.call_soon_threadsafe(finish)
 
     threading.Thread(target=call, name="command", daemon=True).start()
     await done

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import paramiko
@@ -121,8 +122,8 @@ def connect(chain: Sequence[Hop], *, pin_target: bool = False) -> Session:
     Raises:
         SshFault: what went wrong, where and in which phase.
     """
-    values = [value for hop in chain for value in (hop.password, hop.private_key, hop.passphrase)]
-    session = Session([], [], [], Masker(values))
+    values = tuple(value for hop in chain for value in (hop.password, hop.private_key, hop.passphrase) if value)
+    session = Session([], [], [], _masker_of(values))
     try:
         for place, hop in enumerate(chain):
             is_target = place == len(chain) - 1
@@ -131,6 +132,12 @@ def connect(chain: Sequence[Hop], *, pin_target: bool = False) -> Session:
         session.close()
         raise
     return session
+
+
+@lru_cache(maxsize=32)
+def _masker_of(values: tuple[str, ...]) -> Masker:
+    """Return what masks these; to make it for a private key costs four times as much as to sign in with it."""
+    return Masker(values)
 
 
 def _add_hop(session: Session, hop: Hop, *, accepts_unknown: bool) -> None:
