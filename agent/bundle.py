@@ -17,6 +17,7 @@ PARTS = (
     "agent/identity.py",
     "agent/tail.py",
     "agent/journal.py",
+    "agent/signals.py",
     "agent/running.py",
     "agent/link.py",
     "agent/main.py",

@@ -16,7 +16,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from agent.clock import Clock
 from agent.identity import Folder, Refused, about_this_host, ask_to_be_let_in, tls_of
-from agent.running import Runs, signal_process
+from agent.running import Runs
+from agent.signals import signal_process
 from agent.store import Store
 
 log = logging.getLogger(__name__)

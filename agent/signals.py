@@ -1,0 +1,64 @@
+"""Sends signals to processes."""
+
+import contextlib
+import os
+import signal
+import time
+from typing import Any
+
+import psutil
+
+from apps.fleet.sampler.processes import read_process
+
+SIGNALS = frozenset({1, 2, 9, 15, 18, 19})
+
+
+def signal_session(session: int, number: int) -> None:
+    """Send a signal to every process of a session."""
+    if session <= 1:
+        return
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) == session:
+                os.kill(pid, number)
+
+
+def signal_process(pid: int, start_time: str, number: int) -> dict[str, Any]:
+    """Send a signal to the process of this pid and start time.
+
+    Returns:
+        {"ok": true} with the process afterwards, or {"ok": false} with code and message.
+    """
+    if number not in SIGNALS:
+        return _no("bad_signal", f"Signal {number} is not sent; known are {', '.join(map(str, sorted(SIGNALS)))}.")
+    if pid <= 1 or pid in (os.getpid(), os.getppid()):
+        return _no("protected", "This process is never signalled.")
+    handle = -1
+    try:
+        # Held from here on: the pid can't come to mean another process.
+        handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+        known = read_process(pid)
+        if known is None or known["startTime"] != start_time:
+            return _no("gone", "The process has ended; another one has its number now." if known else "It has ended.")
+        if psutil.Process(pid).ppid() == 2 or pid == 2:
+            return _no("protected", "This is a thread of the kernel.")
+        if handle >= 0:
+            signal.pidfd_send_signal(handle, number)
+        else:
+            os.kill(pid, number)
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return _no("gone", "It has ended.")
+    except PermissionError:
+        return _no("forbidden", "The agent's user may not signal this process.")
+    except (OSError, psutil.Error) as error:
+        return _no("failed", str(error))
+    finally:
+        if handle >= 0:
+            os.close(handle)
+    time.sleep(0.1)  # so that the answer shows what came of it
+    after = read_process(pid)
+    return {"ok": True, "process": after if after and after["startTime"] == start_time else None}
+
+
+def _no(code: str, message: str) -> dict[str, Any]:
+    return {"ok": False, "code": code, "message": message}
