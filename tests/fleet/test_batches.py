@@ -200,6 +200,16 @@ def test_two_who_drive_begin_each_turn_once(machines: list[Server], tmp_path: Pa
 
 
 @pytest.mark.django_db
+def test_single_turn_is_cancelled_before_it_comes() -> None:
+    servers = [make_server(f"m{n}", ssh_connection_id=make_connection().pk) for n in range(2)]
+    batch = make_batch("true", servers=servers)
+    second = batch.runs.get(position=1)
+    assert client_as("operator").post(f"/api/v1/commands/{second.pk}/cancel").json()["status"] == "cancelled"
+    assert ends(batch) == ["waiting", "cancelled"]
+    assert "before its turn" in batch.runs.get(position=1).error
+
+
+@pytest.mark.django_db
 def test_batch_stops_where_its_owner_may_no_more() -> None:
     owner = make_user("operator")
     make_server("m", ssh_connection_id=make_connection().pk)

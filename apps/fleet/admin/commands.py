@@ -128,7 +128,8 @@ class CommandRunAdmin(ConsoleAdmin):
     transitions = (
         Transition(
             "cancel", "End it", "stop_circle", "commands:cancel", _cancel,
-            offered=lambda row: row.status == RunStatus.RUNNING, ask="End this command?", tone="danger",
+            offered=lambda row: row.status in (RunStatus.RUNNING, RunStatus.WAITING), ask="End this command?",
+            tone="danger",
         ),
         Transition(
             "again", "Run again", "replay", "commands:run", _again,

@@ -204,6 +204,9 @@ def cancel_run(*, actor: Principal, run_id: UUID | str) -> CommandRun:
                 "command.cancel_asked", subject=subject_of(row), actor=actor, data=facts_of(row),
                 server_id=row.server_id,
             )  # fmt: skip
+            if row.status == RunStatus.WAITING:  # of a batch: nobody follows it yet
+                row.status, row.error = RunStatus.CANCELLED, f"{actor.name} cancelled it before its turn."
+                finish_runs([row])
     return row
 
 
@@ -224,7 +227,7 @@ def end_lost_runs(limit: int = 100) -> int:
             if row is not None:
                 row.status = RunStatus.LOST
                 row.error = "The process that followed it is gone. What became of the command is not known."
-                row.file_bytes = row.file_bytes and (files.size_of(name_of(row.pk)) or 0)
+                row.file_bytes = row.file_bytes and (files.size_of(name_of(row.pk)) or row.file_bytes)
                 finish_runs([row])
                 ended += 1
                 if row.batch_id:
