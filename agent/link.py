@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 FRAME_MOST = 1024 * 1024
 IN_FLIGHT_MOST = 4  # batches without an answer
 ANSWER_S = 10.0
-FIRST_PAUSE_S, PAUSE_MOST_S, REFUSED_PAUSE_S = 0.5, 8.0, 60.0
+FIRST_PAUSE_S, PAUSE_MOST_S, REFUSED_PAUSE_S = 0.5, 5.0, 60.0
+#: After so many tries without success it is not in a hurry.
+HURRIED_TRIES, LATER_PAUSE_S = 40, 15.0
 RENEW_LOOK_S = 600.0
 #: Close codes after which an agent does not come back at once: not known, not trusted, another one took its place.
 _FINAL = (4401, 4403, 4409)
@@ -73,10 +75,9 @@ class Link:
                 failures, told = 0, ""
                 pause = random.uniform(0, 1)
             except Refused as error:
-                if error.code == "certificate_ended" and await self._come_back():
-                    continue
-                pause = REFUSED_PAUSE_S * random.uniform(0.8, 1.2)
                 told = self._tell(told, f"the platform refuses this agent: {error}")
+                is_back = error.code == "certificate_ended" and await self._come_back()
+                pause = (1 if is_back else REFUSED_PAUSE_S) * random.uniform(0.8, 1.2)
             except (OSError, WebSocketException, ConnectionClosed, asyncio.TimeoutError, ValueError) as error:  # noqa: UP041
                 told = self._tell(told, f"no connection: {error or type(error).__name__}")
             except Exception as error:
@@ -88,7 +89,8 @@ class Link:
                 if self.was_welcome:
                     failures = 0
                 # Spread widely from the first try on: all agents lose a platform that restarts at the same moment.
-                most = min(PAUSE_MOST_S, FIRST_PAUSE_S * 2 ** min(failures, 10))
+                longest = PAUSE_MOST_S if failures < HURRIED_TRIES else LATER_PAUSE_S
+                most = min(longest, FIRST_PAUSE_S * 2 ** min(failures, 10))
                 pause = random.uniform(most / 4, most)
                 failures += 1
             await asyncio.sleep(pause)
@@ -99,7 +101,7 @@ class Link:
         ask = partial(ask_to_be_let_in, self.folder, url=known["url"], token="", ca_file=known.get("ca_file", ""))
         try:
             return await asyncio.get_running_loop().run_in_executor(None, ask)
-        except (Refused, OSError) as error:
+        except (Refused, OSError, ValueError) as error:
             log.warning("no new certificate: %s", error)
             return False
 

@@ -210,6 +210,24 @@ def test_log_files_are_followed_through_all_that_happens_to_them(tmp_path: Path)
     assert [len(one) for one in logs.read()] == [22, 16_384, 16_384, 7_232]
 
 
+def test_what_containers_write_has_their_names(tmp_path: Path) -> None:
+    folder = tmp_path / "abc"
+    folder.mkdir()
+    (folder / "config.v2.json").write_text('{"Name": "/shop"}')
+    path = folder / "abc-json.log"
+    path.write_text("")
+    follower = FileFollower({}, is_docker=True)
+    follower.follow([f"{tmp_path}/*/*-json.log"])
+    assert follower.read(NOW)[0] == []
+    entry = {"log": "ERROR out of stock\n", "stream": "stderr", "time": "2026-09-21T14:13:20.5Z"}
+    _append(path, json.dumps(entry) + "\nno json\n")
+    first, second = follower.read(NOW)[0]
+    assert (first["source"], first["source_name"], first["message"], first["level"], first["timestamp"]) == (
+        "docker", "shop", "ERROR out of stock", "error", NOW + 0.5,
+    )  # fmt: skip
+    assert first["fields"] == {"stream": "stderr"} and second["message"] == "no json"
+
+
 def test_lines_say_their_level_and_time() -> None:
     assert [level_of(one) for one in ("2026 ERROR x", "[warn] x", "level=debug x", "FATAL: x", "terror of errors")] == [
         "error", "warning", "debug", "critical", "info",

@@ -4,15 +4,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from apps.agents.link.executor import AgentExecutor, executor_by_agent
 from apps.agents.link.requests import is_there
-from apps.agents.models import AgentOutput, AgentRequest, HostAgent, HostAgentState
+from apps.agents.models import AgentCertificate, AgentOutput, AgentRequest, HostAgent, HostAgentState
 from apps.agents.services import revoke_agent
 from apps.core import runtime_settings
 from apps.core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -219,6 +221,29 @@ def test_shell_is_a_terminal_with_a_size_and_an_end(pair: Pair) -> None:
         pass
     assert (shell.end().exit_code, shell.end().error) == (3, "")
     shell.close()
+
+
+def test_host_that_was_away_for_longer_than_its_certificate_comes_back_by_its_key(
+    served: ServedSockets, tmp_path: Path
+) -> None:
+    pair = Pair(served, tmp_path / "state")
+    now = timezone.now()
+    AgentCertificate.objects.update(not_before=now - timedelta(days=8), not_after=now - timedelta(days=1))
+    with pair.program:
+        pair.wait_until_there()
+        assert AgentCertificate.objects.count() == 2
+    assert (pair.program.folder / "certificate.pem").read_text() != pair.host.certificate
+
+
+def test_certificate_is_renewed_in_its_last_third(served: ServedSockets, tmp_path: Path) -> None:
+    runtime_settings.change_settings(values={"agents.certificate_life": 3600}, actor=ACTOR)
+    pair = Pair(served, tmp_path / "state")
+    now = time.time()
+    times = {"certificate_times": [str(now - 3000), str(now + 600)]}
+    with pair.program.admit(pair.host, served.url, **times):
+        wait_for(lambda: AgentCertificate.objects.count() == 2, what="a renewal", patience_s=PATIENCE_S)
+        wait_for(lambda: "was renewed" in pair.program.said(), what="the certificate", patience_s=PATIENCE_S)
+    assert (pair.program.folder / "certificate.pem").read_text() != pair.host.certificate
 
 
 def test_revoked_agent_is_cut_at_once_and_refused(pair: Pair) -> None:

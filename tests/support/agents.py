@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 from cryptography.hazmat.primitives import serialization
+from django.core.asgi import get_asgi_application
 
 from agent import bundle
 from apps.agents.link.switchboard import switchboard
@@ -21,6 +22,8 @@ from apps.core.asgi.types import Message, Receive, Scope, Send
 from apps.realtime.routing import sockets
 from tests.factories.agents import Host
 from tests.support.processes import free_port, wait_for
+
+_http = get_asgi_application()
 
 
 class AgentProgram:
@@ -95,7 +98,7 @@ class AgentProgram:
 
 
 class ServedSockets:
-    """The sockets of this process on a port, as the web server serves them. May be stopped and started again."""
+    """The sockets of this process on a port, the API beside them. May be stopped and started again."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -131,6 +134,9 @@ class ServedSockets:
 
 
 async def _application(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await _http(scope, receive, send)  # type: ignore[arg-type]
+        return
     if scope["type"] != "lifespan":
         await sockets(scope, receive, send)  # type: ignore[arg-type]
         return
