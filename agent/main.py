@@ -3,10 +3,12 @@
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import importlib
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -147,6 +149,8 @@ def _enroll(options: argparse.Namespace, folder: Folder) -> int:
     url, token = checked_url(options.url), _token_of(options)
     if not token:
         raise ValueError("give the enrolment token: --token-file FILE, or - for standard input")
+    if url.startswith("http:") and not re.match(r"http://(localhost|127\.|\[::1\])", url):
+        log.warning("%s is no https address: whoever sits on the way can run commands on this host", url)
     if ask_to_be_let_in(folder, url=url, token=token, name=options.name, ca_file=options.ca_file):
         print("This host is enrolled.")
         return 0
@@ -173,6 +177,11 @@ def _run(options: argparse.Namespace, folder: Folder, version: str) -> int:
     known = folder.settings
     if not known.get("url"):
         raise ValueError("this host is not enrolled; run the command enroll first")
+    held = (folder.path / "lock").open("w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ValueError(f"another agent runs with {folder.path}") from None
     if not folder.read("certificate.pem") and _wait(folder):
         return 1
 

@@ -374,6 +374,7 @@ class Runs:
     async def stop(self) -> None:
         """End all runs: the agent ends."""
         for run in self.open.values():
-            run.end("cancelled")
+            run.error = run.error or "The agent was stopped."
+            run.end("lost")
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=GRACE_S + LINGER_S + 1)

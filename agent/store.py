@@ -107,7 +107,7 @@ class Store:
                 "DELETE FROM part WHERE boot = ? AND steady < ?", (self._boot, self.clock.steady() - KEEP_S)
             )
             self.db.execute("DELETE FROM part WHERE boot != ? AND wall < ?", (self._boot, self.clock.wall() - KEEP_S))
-            self.db.execute("DELETE FROM run WHERE begun < ?", (self.clock.wall() - RUN_KEPT_S,))
+            self.db.execute("DELETE FROM run WHERE begun < ? AND ending IS NOT NULL", (self.clock.wall() - RUN_KEPT_S,))
         self._size = self._one("SELECT COALESCE(SUM(size), 0) FROM part")
 
     # --- reading ---------------------------------------------------------------------------------------------------

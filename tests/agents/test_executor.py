@@ -26,14 +26,8 @@ ACTOR = system("test")
 
 @pytest.fixture
 def agent(monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in (
-        ("SEND_WITHIN_S", 0.3),
-        ("LOOK_EVERY_S", 0.05),
-        ("AWAY_S", 0.3),
-        ("POLL_S", 0.05),
-        ("LATE_S", 0.3),
-    ):
-        monkeypatch.setattr(executor, name, value)
+    for name in ("LOOK_EVERY_S", "POLL_S"):
+        monkeypatch.setattr(executor, name, 0.05)
     found, _ = make_host_agent()
     connected(agent=found, owner="another process", token="t")
     return found
@@ -61,7 +55,8 @@ def test_way_leads_over_the_agent_while_it_is_there_else_over_ssh(agent: Any) ->
     assert executor_by_agent(server, ACTOR) is None
 
 
-def test_what_is_not_taken_in_time_is_never_sent(agent: Any) -> None:
+def test_what_is_not_taken_in_time_is_never_sent(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "SEND_WITHIN_S", 0.3)
     server = Server.objects.get(pk=agent.server_id)
     with pytest.raises(NotReached, match="did not take it in time"):
         run_command(actor=ACTOR, executor=executor_of(server, ACTOR), command=Command("true", 20), server=server)
@@ -79,7 +74,9 @@ def _sent(agent: Any) -> None:
         assert requests.claim(one, "t") and not requests.claim(one, "t")
 
 
-def test_agent_that_stays_away_loses_its_run(agent: Any) -> None:
+def test_agent_that_stays_away_loses_its_run(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "AWAY_S", 0.3)
+
     def cancelled() -> bool:
         if HostAgentState.objects.get().connection_token:
             _sent(agent)
@@ -91,7 +88,8 @@ def test_agent_that_stays_away_loses_its_run(agent: Any) -> None:
     assert AgentRequest.objects.get().state == "lost" and requests.runs_of(agent.pk, "n") == []
 
 
-def test_agent_that_does_not_end_a_command_is_not_waited_for(agent: Any) -> None:
+def test_agent_that_does_not_end_a_command_is_not_waited_for(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "LATE_S", 0.3)
     asked: list[bool] = []
 
     def cancelled() -> bool:

@@ -177,6 +177,15 @@ def test_run_goes_on_through_a_cut_and_is_lost_with_its_agent(pair: Pair, tmp_pa
     assert len(count.read_text().split()) == 2
     wait_for(lambda: not is_alive(int(count.read_text().split()[1])), what="the end of it", patience_s=10)
 
+    pair.wait_until_there()
+    thread = work(f"echo $$ >> {count}; sleep 60")
+    wait_for(lambda: len(count.read_text().split()) == 3, what="the command", patience_s=PATIENCE_S)
+    assert "another agent runs" in pair.program.command("run").stderr
+    assert pair.program.stop() == 0 and not is_alive(int(count.read_text().split()[2]))
+    pair.program.start()
+    thread.join(PATIENCE_S)
+    assert (found[2][0].ended, found[2][0].error) == ("lost", "The agent was stopped.")
+
 
 def test_signals_reach_the_process_that_is_meant_alone(pair: Pair) -> None:
     executor = AgentExecutor(pair.agent, ACTOR)

@@ -200,6 +200,13 @@ async def test_request_is_sent_once_and_goes_on_over_another_connection() -> Non
         assert (await socket.receive_until("forget"))["id"] == str(key)
         standing = await sync_to_async(requests.standing_of)(key)
         assert standing is not None and (standing.state, standing.result["exit_code"]) == ("done", 0)
+        # An agent that ended meanwhile knows the end, and not all that came before it.
+        short = await _ask(agent, text="x")
+        await socket.receive_until("command")
+        await socket.send({"type": "exit", "id": str(short), "bytes": 9, "ended": "exited", "exit_code": 0})
+        await socket.receive_until("forget")
+        standing = await sync_to_async(requests.standing_of)(short)
+        assert standing is not None and "part of its output was lost" in standing.result["error"]
         # A gap is no output: the agent begins again from what is here.
         other = await _ask(agent, text="x")
         await socket.receive_until("command")

@@ -184,7 +184,10 @@ class AgentSocket:
             one.output(frame, switchboard.store)
         elif kind == "exit":
             ending = {name: frame.get(name) for name in ("exit_code", "signal", "ended", "error", "bytes")}
-            switchboard.end(one, UUID(str(frame["id"])), ending)
+            key = UUID(str(frame["id"]))
+            if key in one.runs and int(ending["bytes"] or 0) > one.runs[key].received:
+                ending["error"] = ending["error"] or "A part of its output was lost when the agent ended."
+            switchboard.end(one, key, ending)
         elif kind == "result":
             answer = {name: frame.get(name) for name in ("ok", "code", "message", "process")}
             switchboard.end(one, UUID(str(frame["id"])), answer)
