@@ -22,7 +22,7 @@ from agent.store import Store
 
 log = logging.getLogger(__name__)
 
-FRAME_MOST = 1024 * 1024
+FRAME_MOST = 4 * 1024 * 1024  # a command with its variables and the beginning of its input
 IN_FLIGHT_MOST = 4  # batches without an answer
 ANSWER_S = 10.0
 FIRST_PAUSE_S, PAUSE_MOST_S, REFUSED_PAUSE_S = 0.5, 5.0, 60.0
