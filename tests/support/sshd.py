@@ -87,13 +87,20 @@ class Sshd:
 
 @contextmanager
 def sshd(
-    folder: Path, *, accepts: list[Path], host_key: Path | None = None, port: int = 0, more_ports: int = 0
+    folder: Path,
+    *,
+    accepts: list[Path],
+    host_key: Path | None = None,
+    port: int = 0,
+    more_ports: int = 0,
+    quiet: bool = False,
 ) -> Iterator[Sshd]:
     """Run an sshd that lets the current user in with the given keys.
 
     Args:
         port: 0 for a free one.
         more_ports: free ones that it listens on besides, as if it were so many machines more.
+        quiet: write down errors alone.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
@@ -110,11 +117,12 @@ def sshd(
         chosen = port or _free_port()
         ports = [chosen, *(_free_port() for _ in range(more_ports))]
         listen = "".join(f"ListenAddress 127.0.0.1:{one}\n" for one in ports)
+        # SHLVL: under sshd bash reads ~/.bashrc unless it runs within another shell; what stands there may take long.
         (folder / "sshd_config").write_text(
             f"{listen}HostKey {key}\nAuthorizedKeysFile {authorized}\nPidFile none\n"
             "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-            f"PermitRootLogin yes\nLogLevel VERBOSE\nMaxStartups 100\nUseDNS no\nAcceptEnv LANG LC_*\n"
-            f"SetEnv PATH={bin}:/usr/bin:/bin\n"
+            f"PermitRootLogin yes\nLogLevel {'ERROR' if quiet else 'VERBOSE'}\nMaxStartups 300\nUseDNS no\n"
+            f"AcceptEnv LANG LC_*\nSetEnv PATH={bin}:/usr/bin:/bin SHLVL=2\n"
         )
         log = (folder / "sshd.log").open("wb")
         process = subprocess.Popen(
