@@ -7,11 +7,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 from typing import Any, Protocol
+from uuid import UUID
 
 from django.conf import settings
 
@@ -69,6 +70,20 @@ class Executor(Protocol):
 
 #: Ways that higher apps know, asked first: a server and who asks -> an executor, or None where theirs leads not there.
 executor_providers: Registry[Callable[[Server, Principal], Executor | None]] = Registry("executor provider")
+
+#: Of a provider's name: server ids -> those it may know a way to. Asked once before many executors are.
+provided_servers: Registry[Callable[[Collection[UUID]], Collection[UUID]]] = Registry("finder of provided servers")
+
+
+def provided_among(server_ids: Collection[UUID]) -> Collection[UUID]:
+    """Return the servers for which providers have to be asked; for `executor_of`, where there are many."""
+    found: set[UUID] = set()
+    for name, _ in executor_providers.items():
+        find = provided_servers.get(name)
+        if find is None:
+            return server_ids
+        found.update(find(server_ids))
+    return found
 
 
 class SshExecutor:
@@ -260,14 +275,18 @@ def _kill(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-def executor_of(server: Server, actor: Principal) -> Executor:
+def executor_of(server: Server, actor: Principal, *, provided: Collection[UUID] | None = None) -> Executor:
     """Return how commands reach a server.
+
+    Args:
+        provided: what `provided_among` said of this server and others; None asks.
 
     Raises:
         Conflict: no way leads there, or local commands are switched off (409).
         Forbidden: it is the platform's own host, and the caller may not (403).
     """
-    for _, provide in executor_providers.items():
+    asked = executor_providers.items() if provided is None or server.pk in provided else []
+    for _, provide in asked:
         found = provide(server, actor)
         if found is not None:
             return found

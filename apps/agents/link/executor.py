@@ -3,6 +3,7 @@
 import base64
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -333,3 +334,9 @@ def executor_by_agent(server: Server, actor: Principal) -> Executor | None:
     raise Conflict(
         f"The agent of {server.name} is not connected now; see whether it runs over there.", code="agent_offline"
     )
+
+
+def servers_with_agents(server_ids: Collection[UUID]) -> set[UUID]:
+    """Return those of the servers that have an approved agent."""
+    rows = HostAgent.objects.current().filter(server_id__in=server_ids, registration=Registration.APPROVED)
+    return set(rows.values_list("server_id", flat=True))

@@ -1,6 +1,8 @@
 """Commands in the console: history, one run with its output as it comes, running one."""
 
+from collections.abc import Collection
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -22,15 +24,13 @@ from apps.core.templatetags.console import ago, badge
 from apps.fleet import services
 from apps.fleet.admin.command_forms import ServerCommandForm
 from apps.fleet.api.commands import output_response
-from apps.fleet.executors import Executor, SshExecutor
+from apps.fleet.executors import Executor, SshExecutor, executor_of, provided_among
 from apps.fleet.models import CommandRun, Server
 from apps.fleet.selectors.commands import is_cut
 from apps.fleet.states import RunStatus
 
 #: Characters of the output that a page shows while the command runs, and afterwards.
 TAIL, WHOLE = 20_000, 200_000
-#: Servers without an SSH connection that are asked one by one for another way.
-ASKED_MOST = 200
 _TONES = {"succeeded": "ok", "timed_out": "crit", "cancelled": "unknown", "lost": "warn", "skipped": "unknown"}
 _WORDS = {"succeeded": "Succeeded", "timed_out": "Timed out", "waiting": "Waiting", "skipped": "No turn"}
 
@@ -48,22 +48,15 @@ def run_badge(row: CommandRun) -> SafeString:
 
 def servers_offered(actor: Principal) -> list[tuple[str, str]]:
     """Return the servers that the person can run commands on."""
-    rows = Server.objects.visible_to(actor).select_related("ssh_connection").order_by("name")[:1000]
-    asked = 0
-    found = []
-    for row in rows:
-        if row.ssh_connection_id is None:
-            asked += 1
-            if asked > ASKED_MOST or not is_reached(row, actor):
-                continue
-        found.append((row.slug, row.name))
-    return found
+    rows = list(Server.objects.visible_to(actor).select_related("ssh_connection").order_by("name")[:1000])
+    provided = provided_among([row.pk for row in rows])
+    return [(row.slug, row.name) for row in rows if is_reached(row, actor, provided)]
 
 
-def is_reached(server: Server, actor: Principal) -> bool:
+def is_reached(server: Server, actor: Principal, provided: Collection[UUID] | None = None) -> bool:
     """Return whether the person can run commands on a server."""
     try:
-        services.executor_for_server(server=server, actor=actor)
+        executor_of(server, actor, provided=provided)
     except DomainError:
         return False
     return True

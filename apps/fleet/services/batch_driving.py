@@ -24,8 +24,8 @@ from apps.core.events import Emission, emit, emit_many, publish_live
 from apps.core.principals import Principal, system
 from apps.core.runner import runner
 from apps.fleet.commands import Command
-from apps.fleet.executors import Executor, SshExecutor, executor_of
-from apps.fleet.models import CommandBatch, CommandRun
+from apps.fleet.executors import Executor, SshExecutor, executor_of, provided_among
+from apps.fleet.models import ChangeLimit, CommandBatch, CommandRun
 from apps.fleet.selectors.ssh import known_ways
 from apps.fleet.services import following
 from apps.fleet.services.batches import command_of, facts_of, subject_of
@@ -167,7 +167,8 @@ class _Drive:
         waiting = self.runs.filter(status=RunStatus.WAITING).order_by("position")
         if batch.canary and self.runs.filter(is_canary=True).exclude(status=RunStatus.SUCCEEDED).exists():
             waiting = waiting.filter(is_canary=True)
-        rows = list(waiting.select_related("server__ssh_connection").defer("output")[: room + BEYOND])
+        beyond = BEYOND if ChangeLimit.objects.filter(enabled=True).exists() else 0
+        rows = list(waiting.select_related("server__ssh_connection").defer("output")[: room + beyond])
         ways, faults = self._ways(rows, actor)
         with transaction.atomic():
             # Who cancels it locks it too: nothing begins after that.
@@ -192,11 +193,12 @@ class _Drive:
         """Return how each is reached now, and those that can't be any more, with the reason."""
         ways: dict[UUID, Executor] = {}
         faults = []
+        provided = provided_among([row.server_id for row in rows if row.server_id])
         for row in rows:
             try:
                 if row.server is None:
                     raise DomainError("The server was removed before its turn came.")
-                ways[row.pk] = executor_of(row.server, actor)
+                ways[row.pk] = executor_of(row.server, actor, provided=provided)
             except DomainError as error:
                 row.status, row.error = RunStatus.FAILED, error.detail
                 faults.append(row)

@@ -17,7 +17,7 @@ from apps.core.events import Subject, emit
 from apps.core.models import Tag
 from apps.core.principals import Principal
 from apps.fleet.commands import Command
-from apps.fleet.executors import executor_of
+from apps.fleet.executors import executor_of, provided_among
 from apps.fleet.models import CommandBatch, CommandRun, Server
 from apps.fleet.services.commands import check_sudo
 from apps.fleet.states import BAD, BATCH, BatchStatus, RunStatus
@@ -94,7 +94,7 @@ def find_targets(
         raise Invalid({chosen[0]: "no server matches"})
     if len(found) > HOSTS_MOST:
         raise Invalid({chosen[0]: f"at most {HOSTS_MOST} machines at once, and more match; choose fewer"})
-    return [_target(row, actor) for row in found], asked[:255]
+    return _targets(found, actor), asked[:255]
 
 
 def plan_for(hosts: int, *, parallel: Any = None, canary: Any = None, stop_after_failures: Any = None) -> Plan:
@@ -145,9 +145,8 @@ def create_batch(
     reached = [one for one in targets if not one.problem]
     if not reached:
         raise Invalid({"servers": targets[0].problem if targets else "no server matches"})
-    for one in reached:
-        if command.sudo:
-            check_sudo(command.sudo, executor_of(one.server, actor))
+    if command.sudo:
+        check_sudo({one.executor for one in reached})
     now = timezone.now()
     batch = CommandBatch(
         command=command.text,
@@ -236,7 +235,7 @@ def retry_batch(*, actor: Principal, batch_id: UUID | str, scope: str = "failed"
     servers = [run.server for run in runs.select_related("server__ssh_connection").defer("output") if run.server]
     if not servers:
         raise Conflict("There is no machine to run it on again.")
-    targets = [_target(one, actor) for one in servers]
+    targets = _targets(servers, actor)
     plan = Plan(batch.parallel, batch.canary if scope == "all" else 0, min(batch.stop_after, len(targets)))
     asked = batch.asked if scope == "all" else f"{len(targets)} of {batch.hosts} machines again"
     return create_batch(actor=actor, command=command, targets=targets, asked=asked, plan=plan, retry_of=batch)
@@ -320,11 +319,15 @@ def _sealed(command: Command) -> str | None:
     return json.dumps({"env": dict(command.env), "stdin": base64.b64encode(command.stdin).decode()})
 
 
-def _target(server: Server, actor: Principal) -> Target:
-    try:
-        return Target(server, executor_of(server, actor).name)
-    except DomainError as error:
-        return Target(server, "", error.detail)
+def _targets(servers: Sequence[Server], actor: Principal) -> list[Target]:
+    provided = provided_among([one.pk for one in servers])
+    found = []
+    for server in servers:
+        try:
+            found.append(Target(server, executor_of(server, actor, provided=provided).name))
+        except DomainError as error:
+            found.append(Target(server, "", error.detail))
+    return found
 
 
 def _by_refs(rows: Any, refs: Sequence[str]) -> list[Server]:

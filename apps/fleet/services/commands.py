@@ -1,5 +1,6 @@
 """Run commands on machines: a row for each, its output as it comes, and an end even where the process dies."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
@@ -134,7 +135,8 @@ def start_run(
 
     Emits: command.started
     """
-    check_sudo(command.sudo, executor)
+    if command.sudo:
+        check_sudo({executor.name})
     now = timezone.now()
     row = CommandRun(
         server=server,
@@ -170,13 +172,16 @@ def draw_of(row: CommandRun, server_id: UUID) -> Draw:
     return Draw(server_id, HOLDER, row.pk, f"command of {row.user}", row.timeout_s + SLOT_GRACE_S)
 
 
-def check_sudo(sudo: bool, executor: Executor) -> None:
+def check_sudo(executors: Collection[str]) -> None:
     """Refuse sudo where it can't work.
+
+    Args:
+        executors: names of the ways that lead there.
 
     Raises:
         Invalid: it works over SSH alone (422).
     """
-    if sudo and executor.name != "ssh":
+    if any(name != "ssh" for name in executors):
         raise Invalid({"sudo": "works over SSH alone"})
 
 
