@@ -132,7 +132,7 @@ def test_samples_logs_and_processes_arrive_and_a_break_leaves_neither_gap_nor_do
         with (tmp_path / "app.log.1").open("a") as file:
             file.write("late in the old file\n")
         logs.write_text("new file\n")
-        time.sleep(4)
+        time.sleep(2)
         served.start()
         pair.wait_until_there()
         wait_for(lambda: len(messages.all()) == 3, what="the lines of the break", patience_s=PATIENCE_S)
