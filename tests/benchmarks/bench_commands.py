@@ -137,7 +137,7 @@ def measure_ansible(options: argparse.Namespace, target: Sshd, key: Path, folder
     )
     line = [options.ansible, "all", "-i", str(inventory), "-m", "raw", "-a", "uptime", "-f", str(options.parallel)]
     line += ["--private-key", str(key)]
-    return _twice(line, lambda text: text.count("CHANGED"), ANSIBLE_HOST_KEY_CHECKING="False")
+    return _twice(line, lambda text: text.count("| CHANGED |"), ANSIBLE_HOST_KEY_CHECKING="False")
 
 
 def _ssh_options(key: Path) -> list[str]:

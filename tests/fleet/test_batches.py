@@ -110,7 +110,7 @@ def test_batch_runs_on_every_machine_of_a_tag_no_more_at_a_time_than_asked(
     assert finished.count() == HOSTS
     assert Event.objects.get(name="command_batch.finished").data["succeeded"] == HOSTS
     progress = [one["data"] for one in live if one["event"] == "command_batch.progress"]
-    assert progress[0]["running"] == 2 and progress[-1]["succeeded"] == HOSTS
+    assert all(one["running"] <= 2 for one in progress) and progress[-1]["succeeded"] == HOSTS
     assert {one["data"]["command_id"] for one in live if one["event"] == "command.output"} == {
         str(one) for one in batch.runs.values_list("pk", flat=True)
     }

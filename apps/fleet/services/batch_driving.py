@@ -118,9 +118,7 @@ class _Drive:
         before = (batch.succeeded, batch.failed, batch.skipped, batch.waits_for)
         if not batch.stop_reason:
             batch.stop_reason = self._reason_to_stop(counts)
-        begun: list[tuple[CommandRun, Executor]] = []
         batch.waits_for = ""
-        actor, command = None, None
         if counts[RunStatus.WAITING] and not batch.stop_reason:
             try:
                 actor = self._actor()
@@ -128,13 +126,11 @@ class _Drive:
             except DomainError as error:
                 batch.stop_reason = f"It can't go on: {error.detail}"[:500]
             else:
-                begun = self._begin(actor, counts)
+                # Followed at once: what comes after may fail.
+                self._follow(self._begin(actor, counts), actor, command)
         if batch.stop_reason and counts[RunStatus.WAITING]:
             self._skip()
-        counts = self._counts()
-        self._note(counts, before)
-        if actor is not None and command is not None:
-            self._follow(begun, actor, command)
+        self._note(self._counts(), before)
 
     def _actor(self) -> Principal:
         actor = principal_of(self.batch)
