@@ -23,6 +23,8 @@ from apps.realtime.routing import sockets
 from tests.factories.agents import Host
 from tests.support.processes import free_port, wait_for
 
+#: What runs the program; hosts have older ones.
+PYTHON = os.environ.get("AGENT_PYTHON", sys.executable)
 _http = get_asgi_application()
 
 
@@ -50,7 +52,7 @@ class AgentProgram:
     def command(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run one of its commands to its end."""
         return subprocess.run(
-            [sys.executable, str(self.path), "--state", str(self.folder), *arguments],
+            [PYTHON, str(self.path), "--state", str(self.folder), *arguments],
             input=stdin, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
 
@@ -58,7 +60,7 @@ class AgentProgram:
         """Start it; it goes on by itself."""
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, str(self.path), "--state", str(self.folder), "run"],
+                [PYTHON, str(self.path), "--state", str(self.folder), "run"],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
                 env={**os.environ, **(env or {})},
             )  # fmt: skip
