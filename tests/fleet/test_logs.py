@@ -13,6 +13,7 @@ from apps.fleet import log_retention
 from apps.fleet.logs.entries import MESSAGE_BYTES
 from apps.fleet.logs.words import matches, parse_words, places
 from apps.fleet.models import LogEntry, LogState, Server
+from apps.fleet.selectors import logs as selectors
 from apps.fleet.services import create_server, delete_server
 from tests.factories.accounts import client_as, client_with_key, make_api_key, make_user
 from tests.factories.fleet import iso, make_server, now_ms
@@ -258,3 +259,15 @@ def test_lines_go_by_age_by_size_and_with_their_server(web: Server, monkeypatch:
     assert not LogEntry.objects.exists()
     write_log(create_server(actor=system("test"), name="again"), "x")
     assert messages(client_as("viewer"), q="19") == []  # gone from the index too
+
+
+def test_only_so_many_are_counted_and_fewer_where_no_index_helps(web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selectors, "COUNT_MOST", 4)
+    monkeypatch.setattr(selectors, "COUNT_MOST_UNWANTED", 2)
+    for n in range(6):
+        write_log(web, f"line {n}")
+    client = client_as("viewer")
+    asked = ("", "line", "line -5", "-5", "-line", "5")
+    totals = {q: client.get("/api/v1/logs", {"q": q}).json()["total"] for q in asked}
+    assert totals == {"": 4, "line": 4, "line -5": 4, "-5": 2, "-line": 0, "5": 1}
+    assert len(messages(client, q="-5")) == 5

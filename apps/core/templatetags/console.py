@@ -103,6 +103,12 @@ def percent(value: Any, places: int = 2) -> str:
 
 
 @register.filter
+def grouped(number: int) -> str:
+    """Return a whole number with its thousands apart: 10,000."""
+    return f"{number:,}"
+
+
+@register.filter
 def spoken_ms(milliseconds: Any) -> str:
     """Return milliseconds as a length of time."""
     return words.spoken(milliseconds / 1000) if milliseconds is not None else "–"

@@ -69,7 +69,9 @@ _LOGS = inline_serializer(
     "Logs",
     {
         "entries": LogEntrySerializer(many=True),
-        "total": serializers.IntegerField(help_text="Exact up to 10,000."),
+        "total": serializers.IntegerField(
+            help_text="Exact up to 10,000; up to 1,000 where all words are unwanted ones."
+        ),
         "next": serializers.URLField(allow_null=True),
     },
 )
