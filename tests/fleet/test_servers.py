@@ -38,6 +38,10 @@ def test_second_server_of_a_name_gets_another_slug() -> None:
     assert [make_server("web").slug for _ in range(3)] == ["web", "web-2", "web-3"]
 
 
+def test_slug_of_a_host_name_keeps_its_parts_apart() -> None:
+    assert make_server("db-2.example.com").slug == "db-2-example-com"
+
+
 @pytest.mark.parametrize("name", ["pending", "me", "ws", "local", "memories", "enroll"])
 def test_reserved_word_as_name_does_not_become_the_slug(name: str) -> None:
     assert make_server(name).slug == f"{name}-2"

@@ -276,7 +276,7 @@ def _check_slug(slug: str) -> None:
 
 
 def _free_slug(name: str) -> str:
-    base = slugify(name)[:56].strip("-_").replace("_", "-") or "server"
+    base = slugify(name.replace(".", "-"))[:56].strip("-_").replace("_", "-") or "server"
     taken = set(Server.objects.filter(slug__startswith=base).values_list("slug", flat=True))
     number = 1
     while True:
