@@ -3,6 +3,7 @@
 import base64
 import gc
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -24,3 +25,8 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing of the run behind."""
+    shutil.rmtree(_folder, ignore_errors=True)
