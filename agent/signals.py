@@ -11,6 +11,8 @@ import psutil
 from apps.fleet.sampler.processes import read_process
 
 SIGNALS = frozenset({1, 2, 9, 15, 18, 19})
+#: How long the answer waits for the process to do as it was told.
+SETTLE_S = 1.0
 
 
 def signal_session(session: int, number: int) -> None:
@@ -55,9 +57,22 @@ def signal_process(pid: int, start_time: str, number: int) -> dict[str, Any]:
     finally:
         if handle >= 0:
             os.close(handle)
-    time.sleep(0.1)  # so that the answer shows what came of it
-    after = read_process(pid)
-    return {"ok": True, "process": after if after and after["startTime"] == start_time else None}
+    return {"ok": True, "process": _afterwards(pid, start_time, number)}
+
+
+def _afterwards(pid: int, start_time: str, number: int) -> dict[str, Any] | None:
+    """Return the process once it shows what came of a signal, or after a moment; None where it has ended."""
+    until = time.monotonic() + SETTLE_S
+    while True:
+        after = read_process(pid)
+        if after is None or after["startTime"] != start_time or after["state"] in ("Z", "X"):
+            return None
+        is_stopped = after["state"] in ("T", "t")
+        if number == signal.SIGSTOP and is_stopped or number == signal.SIGCONT and not is_stopped:
+            return after
+        if time.monotonic() >= until:
+            return after
+        time.sleep(0.02)
 
 
 def _no(code: str, message: str) -> dict[str, Any]:
