@@ -5,6 +5,7 @@ tenth of a second longer, and the platform saves most of the work of a transacti
 push with an API key is handed on to Django, which knows the same path.
 """
 
+from abc import ABC, abstractmethod
 from json import dumps
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -28,7 +29,7 @@ Push = TypeVar("Push")
 Became = TypeVar("Became", bound=Outcome)
 
 
-class PushApplication(Generic[Push, Became]):
+class PushApplication(ABC, Generic[Push, Became]):
     """Serves POSTs with an API key on the path of a subclass; `scope["state"]["pass"]` hands the others on."""
 
     def __init__(self, batches: Batches[Push, Became]) -> None:
@@ -57,13 +58,13 @@ class PushApplication(Generic[Push, Became]):
         """Write and answer what waits, then end the threads."""
         await self.batches.drain()
 
+    @abstractmethod
     def is_ours(self, path: str) -> bool:
         """Return whether a POST to this path is a push."""
-        raise NotImplementedError
 
+    @abstractmethod
     def push(self, scope: Scope, key: str, body: bytes) -> Push:
         """Return what the service takes."""
-        raise NotImplementedError
 
     def rows(self, body: bytes) -> int:
         """Return how many rows a push may become at most; 1 where its bytes say enough."""
