@@ -118,3 +118,14 @@ def test_rule_about_access_bites() -> None:
     assert _wrong(row, "admin", 403)
     assert _wrong(row, "anonymous", 200)
     assert not _wrong(row, "admin", 404)
+
+
+@pytest.mark.django_db
+def test_head_is_answered_to_whom_get_is() -> None:
+    public, viewer = ("/healthz", "/agent/install.sh"), ("/api/v1/servers", "/api/v1/commands")
+    client = client_of(make_user("viewer"))
+    for path in (*public, *viewer):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b""), path
+        assert APIClient().head(path).status_code == (200 if path in public else 401), path
+    assert client.head("/api/v1/admin/audit").status_code == 403

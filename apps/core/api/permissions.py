@@ -18,10 +18,13 @@ RESTRICTIONS = {
 
 
 def code_of(view: Any, method: str) -> str | None:
-    """Return the code that a view demands for the action (viewset) or method (plain view); None where it names none."""
+    """Return the code that a view demands for the action (viewset) or method (plain view); None where it names none.
+
+    HEAD is GET without the body, and needs the same.
+    """
     codes: dict[str, str] = getattr(view, "codes", {})
     action = getattr(view, "action", None)
-    return codes.get(action) if action else codes.get(method.lower())
+    return codes.get(action or ("get" if method == "HEAD" else method.lower()))
 
 
 class HasCode(BasePermission):
