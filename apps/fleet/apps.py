@@ -14,6 +14,7 @@ class FleetConfig(AppConfig):
             collectors,
             command_keeping,
             events,
+            first_start,
             log_retention,
             retention,
             subscribers,

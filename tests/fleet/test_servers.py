@@ -1,6 +1,10 @@
 """Servers: adding, changing, removing, listing, and who may."""
 
+from io import StringIO
+from typing import Any
+
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -229,3 +233,11 @@ def test_find_server_without_a_name_is_this_host() -> None:
     assert (
         find_server(None, principal("viewer", make_user("viewer"))).slug == "local" if ensure_local_server() else False
     )
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_own_host_is_a_server_from_the_first_start_on(settings: Any, wanted: bool) -> None:
+    settings.LOCAL_SERVER = wanted
+    for _ in range(2):
+        call_command("prepare", stdout=StringIO())
+    assert list(Server.objects.values_list("slug", flat=True)) == (["local"] if wanted else [])
