@@ -25,6 +25,7 @@ from apps.fleet.models import CommandRun, Server
 from apps.fleet.outputs import Spool, name_of
 from apps.fleet.services import cleaned_command, ensure_local_server
 from apps.fleet.services.commands import start_run
+from apps.fleet.services.following import Following, close_followed
 from apps.fleet.states import RunStatus
 from apps.secrets.services import delete_secret
 from tests.factories.accounts import client_as, principal
@@ -182,6 +183,20 @@ def test_secret_that_a_command_uses_is_not_removed_meanwhile() -> None:
     batch.runs.all().delete()
     batch.delete()
     delete_secret(secret_id=secret.pk, actor=ACTOR)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_server_that_is_removed_meanwhile_costs_no_run_its_end() -> None:
+    followed = []
+    for name in ("stays", "goes"):
+        server, command, way = make_server(name), Command(f"echo {name}", 10), LocalExecutor(name)
+        row = start_run(actor=ACTOR, executor=way, command=command, server=server)
+        followed.append(Following(row, way, command, ACTOR))
+        followed[-1].follow()
+    Server.objects.get(name="goes").delete()
+    close_followed(followed)
+    ends = CommandRun.objects.order_by("target").values_list("target", "status", "output", "server__name")
+    assert list(ends) == [("goes", "succeeded", "goes\n", None), ("stays", "succeeded", "stays\n", "stays")]
 
 
 def test_wrong_or_forbidden_secrets_are_named() -> None:

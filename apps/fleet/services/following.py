@@ -189,6 +189,9 @@ def close_followed(ended: Sequence[Following]) -> None:
             for one in part:
                 if one.row.pk in now:
                     row, outcome = one.row, one.outcome
+                    # The server may have been removed since; a stale key would fail the ends of all in this part.
+                    row.server_id = now[row.pk].server_id
+                    row.ssh_connection_id = now[row.pk].ssh_connection_id
                     row.status = _status_of(outcome)
                     row.exit_code, row.signal, row.error = outcome.exit_code, outcome.signal, outcome.error
                     row.output, row.output_bytes = one.output.text, one.output.total
