@@ -134,6 +134,23 @@ def test_batch_waits_for_room_and_says_for_what(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.django_db
+def test_batches_that_wait_for_room_hold_no_younger_one_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    followed: list[CommandRun] = []
+    monkeypatch.setattr("apps.fleet.services.batch_driving.BATCHES_MOST", 2)
+    monkeypatch.setattr(
+        "apps.fleet.services.batch_driving.follow_in_background", lambda following: followed.append(following.row)
+    )
+    web = [make_server(f"web {n}", tags=["web"], ssh_connection_id=make_connection().pk) for n in range(2)]
+    free = make_server("db", ssh_connection_id=make_connection().pk)
+    limit("web", hosts_most=1)
+    run(web[0])
+    for server in (web[1], web[1], free):
+        make_batch("true", servers=[server])
+    assert drive_batches() == 3
+    assert [row.target for row in followed] == ["db"]
+
+
+@pytest.mark.django_db
 def test_limits_are_kept_by_the_api_with_their_audit() -> None:
     make_server("web", tags=["web"])
     admin, viewer = client_as("admin"), client_as("viewer")

@@ -43,7 +43,7 @@ from apps.fleet.states import BAD, BatchStatus, RunStatus
 
 log = logging.getLogger(__name__)
 
-#: Batches that one look goes through, and how long it may take for each.
+#: Batches that are claimed at once, and how long a look at these may take.
 BATCHES_MOST, DRIVE_S = 20, 15.0
 #: Runs that are looked at beyond those that may start: the limits may let later ones pass.
 BEYOND = 100
@@ -67,17 +67,24 @@ def drive_batches(batch_ids: Collection[UUID] = ()) -> int:
         due = due.filter(pk__in=list(batch_ids))
     if not due.exists():
         return 0
+    looked: list[UUID] = []
     with _turn:
-        rows = leases.claim(due, limit=BATCHES_MOST, owner=leases.owner(), seconds=DRIVE_S)
-        for batch in rows:
-            try:
-                _Drive(batch).go()
-            except Exception:
-                log.exception("batch %s could not be driven", batch.pk)
-            finally:
-                mine = CommandBatch.objects.filter(pk=batch.pk, lease_owner=leases.owner())
-                mine.update(lease_owner="", lease_until=None)
-    return len(rows)
+        # To the end of the list: those that wait for long would keep the younger ones from ever beginning.
+        while True:
+            rows = leases.claim(
+                due.exclude(pk__in=looked), limit=BATCHES_MOST, owner=leases.owner(), seconds=DRIVE_S
+            )  # fmt: skip
+            for batch in rows:
+                try:
+                    _Drive(batch).go()
+                except Exception:
+                    log.exception("batch %s could not be driven", batch.pk)
+                finally:
+                    mine = CommandBatch.objects.filter(pk=batch.pk, lease_owner=leases.owner())
+                    mine.update(lease_owner="", lease_until=None)
+            looked += [batch.pk for batch in rows]
+            if len(rows) < BATCHES_MOST:
+                return len(looked)
 
 
 def wipe_inputs(limit: int = 100) -> int:
