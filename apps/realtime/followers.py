@@ -84,22 +84,34 @@ def frame_of_live(message: Mapping[str, Any]) -> Frame:
     )
 
 
-class Follower:
-    """One socket or stream. All its methods belong to the hub's loop."""
+class Caller:
+    """Somebody with an open connection. The hub keeps `principal` as it is now, and ends who has no rights any more."""
 
     def __init__(self, principal: Principal) -> None:
         self.principal = principal
         self.principal_key: tuple[str, str] = (
             ("session", str(principal.session_id)) if principal.session_id else (principal.kind, principal.id)
         )
+        self.end_code = 0
+        self.end_reason = ""
+
+    def end(self, code: int, reason: str) -> None:
+        """Note why it is over; the first reason counts."""
+        if not self.end_code:
+            self.end_code, self.end_reason = code, reason
+
+
+class Follower(Caller):
+    """One socket or stream that is sent events. All its methods belong to the hub's loop."""
+
+    def __init__(self, principal: Principal) -> None:
+        super().__init__(principal)
         self.patterns: set[str] = set()
         self.subject: tuple[str, str] | None = None  # of one subject only
         self.position = 0
         self.is_replaying = False
         self.queue: asyncio.Queue[Frame | str | None] = asyncio.Queue()
         self.bytes_waiting = 0
-        self.end_code = 0
-        self.end_reason = ""
         self._room = asyncio.Event()
 
     def wants(self, frame: Frame) -> bool:
@@ -154,7 +166,7 @@ class Follower:
         """End this follower; what waits is not sent."""
         if self.end_code:
             return
-        self.end_code, self.end_reason = code, reason
+        super().end(code, reason)
         while not self.queue.empty():
             self.queue.get_nowait()
         self.queue.put_nowait(None)

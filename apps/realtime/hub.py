@@ -20,7 +20,7 @@ from django.utils import timezone
 from apps.core import bell
 from apps.core.events.sequencer import last_seq
 from apps.core.models import Event
-from apps.realtime.followers import Follower, Frame, frame_of_fact, frame_of_live
+from apps.realtime.followers import Caller, Follower, Frame, frame_of_fact, frame_of_live
 from apps.realtime.rights import current_principals
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.followers: set[Follower] = set()
+        self.callers: set[Caller] = set()  # all whose rights are watched: the followers, and who is sent no events
         self.cursor = 0
         self._wake: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -69,23 +70,29 @@ class Hub:
         if self._loop is loop and any(not task.done() for task in self._tasks):
             return
         bell.unlisten(bell.LIVE, self._on_live)
-        self._loop, self._wake, self.followers, self._joining = loop, asyncio.Event(), set(), asyncio.Lock()
+        self._loop, self._wake, self._joining = loop, asyncio.Event(), asyncio.Lock()
+        self.followers, self.callers = set(), set()
         self.cursor = await _in_thread(last_seq)()
         bell.listen(bell.FACTS, self._on_facts)
         self._tasks = [loop.create_task(self._pump_facts()), loop.create_task(self._watch_rights())]
 
     async def stop(self) -> None:
-        """End the pumps and every follower."""
+        """End the pumps and everybody with an open connection."""
         bell.unlisten(bell.FACTS, self._on_facts)
-        for follower in list(self.followers):
-            follower.end(1012, "the server restarts")
+        for caller in list(self.callers):
+            caller.end(1012, "the server restarts")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         self._loop = None
 
-    # --- followers -----------------------------------------------------------------------------------------------
+    # --- callers -------------------------------------------------------------------------------------------------
+
+    async def watch(self, caller: Caller) -> None:
+        """Keep the rights of `caller` up to date from now on; it is sent no events."""
+        await self.start()
+        self.callers.add(caller)
 
     async def join(self, follower: Follower) -> None:
         """Let `follower` get what it follows from now on."""
@@ -97,11 +104,13 @@ class Hub:
             if not self.followers:
                 bell.listen(bell.LIVE, self._on_live)
             self.followers.add(follower)
+            self.callers.add(follower)
 
-    def remove(self, follower: Follower) -> None:
-        """Forget a follower."""
-        if follower in self.followers:
-            self.followers.discard(follower)
+    def remove(self, caller: Caller) -> None:
+        """Forget somebody who joined or is watched."""
+        self.callers.discard(caller)
+        if isinstance(caller, Follower) and caller in self.followers:
+            self.followers.discard(caller)
             if not self.followers:
                 bell.unlisten(bell.LIVE, self._on_live)
 
@@ -175,18 +184,18 @@ class Hub:
     async def _watch_rights(self) -> None:
         while True:
             await asyncio.sleep(RIGHTS_S)
-            if not self.followers:
+            if not self.callers:
                 continue
             try:
                 began = time.monotonic()
-                keys = {follower.principal_key for follower in self.followers}
-                principals = await _in_thread(current_principals)(keys)
-                for follower in list(self.followers):
-                    principal = principals.get(follower.principal_key)
+                asked = list(self.callers)
+                principals = await _in_thread(current_principals)({caller.principal_key for caller in asked})
+                for caller in asked:
+                    principal = principals.get(caller.principal_key)
                     if principal is None:
-                        follower.end(4401, "the session has ended")
+                        caller.end(4401, "the session has ended")
                     else:
-                        follower.principal = principal
+                        caller.principal = principal
                 if time.monotonic() - began > 0.5:
                     log.warning("looking rights up took over half a second")
             except Exception:

@@ -27,7 +27,7 @@ from apps.fleet.states import TerminalStatus
 from apps.fleet.terminal import opening
 from apps.fleet.terminal.live import Live
 from apps.fleet.terminal.shells import Size
-from apps.realtime.followers import Follower
+from apps.realtime.followers import Caller
 from apps.realtime.hub import hub
 from apps.realtime.sockets import AUTH_WAIT_S, BAD_MESSAGE, FORBIDDEN, UNAUTHENTICATED, authenticate, authenticate_text
 
@@ -304,8 +304,8 @@ class TerminalSocket:
 class _Held:
     """A shell with the rights of whoever sits at it, also while that one is away."""
 
-    def __init__(self, live: Live, follower: Follower) -> None:
-        self.live, self.follower = live, follower
+    def __init__(self, live: Live, caller: Caller) -> None:
+        self.live, self.caller = live, caller
         self.code: tuple[int, str] = (0, "")
         self.settled = asyncio.Event()  # it is over, or the rights of whoever sits at it are
         self.task = asyncio.create_task(self._watch())
@@ -322,14 +322,14 @@ class _Held:
                 await asyncio.sleep(RIGHTS_S)
         finally:
             self.settled.set()
-            hub.remove(self.follower)
+            hub.remove(self.caller)
             _held.pop(self.live.id, None)
 
     def _refusal(self) -> tuple[int, str]:
-        if self.follower.end_code:
-            return self.follower.end_code, f"The rights ended: {self.follower.end_reason}."
+        if self.caller.end_code:
+            return self.caller.end_code, f"The rights ended: {self.caller.end_reason}."
         try:
-            opening.check_rights(self.follower.principal, is_local=self.live.row.executor == "local")
+            opening.check_rights(self.caller.principal, is_local=self.live.row.executor == "local")
         except Forbidden as error:
             return FORBIDDEN, error.detail
         return 0, ""
@@ -340,13 +340,13 @@ _held: dict[UUID, _Held] = {}
 
 async def _hold(live: Live, principal: Principal) -> _Held:
     """Watch the rights of whoever sits at it from now on, until it is over."""
-    follower = Follower(principal)
-    await hub.join(follower)
+    caller = Caller(principal)
+    await hub.watch(caller)
     held = _held.get(live.id)
     if held is None:
-        held = _held[live.id] = _Held(live, follower)
+        held = _held[live.id] = _Held(live, caller)
     else:
-        former, held.follower = held.follower, follower
+        former, held.caller = held.caller, caller
         hub.remove(former)
     return held
 

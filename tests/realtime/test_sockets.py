@@ -1,6 +1,7 @@
 """`/ws`: credentials, subscriptions, resume, rights that end, readers that are slow. Redis is away in this suite."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from apps.core.events import Subject, emit, publish_live
 from apps.core.events.sequencer import last_seq, sequence_events
 from apps.core.principals import system
 from apps.realtime import followers
-from apps.realtime.followers import Follower, Frame
+from apps.realtime.followers import Caller, Follower, Frame
 from apps.realtime.hub import hub
 from apps.realtime.routing import sockets
 from tests.factories.accounts import access_token, make_api_key, make_user, principal
@@ -201,6 +202,27 @@ async def test_reader_that_does_not_read_is_dropped_and_slows_nobody() -> None:
     assert got == followers.QUEUE_FRAMES + 10
     assert slow.end_code == followers.TOO_SLOW
     assert await slow.next() is None
+
+
+async def test_who_comes_while_rights_are_looked_up_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, late = [Caller(await sync_to_async(principal)("admin")) for _ in range(2)]
+    late.principal_key = ("api_key", "late")  # a key that the look under way was not asked for
+    looking, go_on = threading.Event(), threading.Event()
+
+    def slow(keys: Any) -> Any:
+        looking.set()
+        assert go_on.wait(10)
+        return {key: first.principal for key in keys}
+
+    monkeypatch.setattr("apps.realtime.hub.current_principals", slow)
+    monkeypatch.setattr("apps.realtime.hub.RIGHTS_S", 0.01)
+    await hub.watch(first)
+    assert await asyncio.to_thread(looking.wait, 10)
+    await hub.watch(late)
+    looking.clear()
+    go_on.set()
+    assert await asyncio.to_thread(looking.wait, 10)  # the next look: the first one was put to use
+    assert late.end_code == 0
 
 
 async def test_unknown_socket_path_is_refused() -> None:

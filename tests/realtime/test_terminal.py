@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from apps.accounts.models import Session, User
 from apps.accounts.principals import principal_of_user
 from apps.accounts.services.tickets import create_ticket
-from apps.core import disk
+from apps.core import bell, disk
 from apps.core.disk import DiskUsage
 from apps.core.models import Event
 from apps.core.principals import system
@@ -244,6 +244,16 @@ async def test_rights_that_end_close_it_at_once_whatever_still_waits(shell: Scri
         assert await client.until_closed() == 4401
     assert shell.closed.wait(5)
     assert (await _over()).status == "revoked"
+
+
+async def test_open_terminal_has_no_events_read_and_its_rights_watched(shell: ScriptedShell) -> None:
+    async with _client(await _server(), await _token(await _user())) as client:
+        await client.until_told("ready")
+        assert not hub.followers and hub._on_live not in bell._bell._callbacks[bell.LIVE]
+        (caller,) = hub.callers
+        before = caller.principal
+        await asyncio.to_thread(wait_for, lambda: caller.principal is not before, what="a look at the rights")
+    await asyncio.to_thread(wait_for, lambda: not hub.callers, what="the end of the watch")
 
 
 async def test_role_that_loses_the_permission_closes_it(shell: ScriptedShell) -> None:
