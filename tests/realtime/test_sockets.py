@@ -212,7 +212,7 @@ async def test_who_comes_while_rights_are_looked_up_stays(monkeypatch: pytest.Mo
     def slow(keys: Any) -> Any:
         looking.set()
         assert go_on.wait(10)
-        return {key: first.principal for key in keys}
+        return dict.fromkeys(keys, first.principal)
 
     monkeypatch.setattr("apps.realtime.hub.current_principals", slow)
     monkeypatch.setattr("apps.realtime.hub.RIGHTS_S", 0.01)
