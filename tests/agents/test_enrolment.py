@@ -14,8 +14,16 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from apps.accounts.hashing import hash_secret
 from apps.agents.models import AgentCertificate, CertificateAuthority, EnrolmentRequest, EnrolmentToken, HostAgent
-from apps.agents.services import end_stale_requests, revoke_agent
+from apps.agents.services import (
+    approve_request,
+    approve_worker,
+    create_host_agent,
+    end_stale_requests,
+    enrolment,
+    revoke_agent,
+)
 from apps.agents.services.enrolment import WAITING_MOST, prune_enrolments
 from apps.core.api.throttling import windows
 from apps.core.models import Event
@@ -222,6 +230,36 @@ def test_copied_host_with_another_agents_key_is_told_so() -> None:
     assert EnrolmentToken.objects.get(agent__server__slug="two").used == 0
 
 
+def _meanwhile(monkeypatch: pytest.MonkeyPatch, work: Any) -> None:
+    """Do something of another process once a host's request has been read, before anything is written of it."""
+
+    def hashed(secret: str) -> str:
+        if not secret.startswith("wke_"):
+            monkeypatch.undo()
+            work()
+        return hash_secret(secret)
+
+    monkeypatch.setattr(enrolment, "hash_secret", hashed)
+
+
+def test_request_repeated_while_somebody_approves_it_does_not_undo_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    host, token = make_host(), make_token()
+    request = host.asks(token).request
+    _meanwhile(monkeypatch, lambda: approve_request(actor=system("test"), request_id=request.pk))
+    again = host.asks(token)
+    assert again.request.pk == request.pk
+    assert "BEGIN" in enrolment.enrolment_status(poll_token=again.poll_token).certificate
+
+
+def test_approval_taken_back_while_its_host_asks_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = system("test")
+    agent, token = create_host_agent(actor=admin, name="web 1")
+    approve_worker(actor=admin, agent=agent, is_approved=True)
+    _meanwhile(monkeypatch, lambda: approve_worker(actor=admin, agent=agent, is_approved=False))
+    assert make_host().asks(token).request.status == "pending"
+    assert not AgentCertificate.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -268,6 +306,8 @@ def test_waiting_room_is_bounded_and_requests_end() -> None:
     )
     full = _ask(make_host(), token)
     assert (full.status_code, full.json()["code"]) == (409, "too_many_waiting")
+    assert EnrolmentToken.objects.get().used == 2  # the one host before and after; a refusal costs nothing
+    assert _ask(make_host(), make_token(pre_approved=True)).status_code == 201  # who need not wait takes no room
     EnrolmentRequest.objects.filter(status="expired").update(decided_at=timezone.now() - timedelta(days=100))
     assert prune_enrolments(10) == 1
 

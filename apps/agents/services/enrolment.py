@@ -74,10 +74,19 @@ def enroll(
         with transaction.atomic():
             row, is_new = _request_of(key, said, token, address)
             row.poll_token_hash = hash_secret(poll_token)
-            row.save(force_insert=is_new)
-            if is_new and _is_let_in_at_once(row):
+            if not is_new:
+                # Nothing else of it: somebody may be deciding about it at this moment.
+                row.save(update_fields=["poll_token_hash"])
+                return Enrolled(row, poll_token)
+            if row.agent is not None:  # it may have been revoked since it was read
+                row.agent = locked(row.agent)
+            is_let_in = _is_let_in_at_once(row)
+            if not is_let_in:
+                _want_room()
+            row.save(force_insert=True)
+            if is_let_in:
                 let_in(row, actor=system("agents"), how="token" if row.token_id else "key")
-            elif is_new:
+            else:
                 _tell("agent.pending", row, system("agents"))
     except IntegrityError as error:  # the same key asked twice at the same time
         raise Conflict("This key asks a second time at once; try again.", code="asked_twice") from error
@@ -242,9 +251,6 @@ def _request_of(key: PublicKey, said: dict[str, str], token: str, address: str) 
 def _new(
     key: PublicKey, said: dict[str, str], address: str, *, agent: HostAgent | None, token: EnrolmentToken | None = None
 ) -> EnrolmentRequest:
-    waiting = EnrolmentRequest.objects.filter(status=Enrolment.PENDING).values_list("pk", flat=True)
-    if len(waiting[:WAITING_MOST]) >= WAITING_MOST:
-        raise Conflict("Too many hosts wait for approval already.", code="too_many_waiting")
     return EnrolmentRequest(
         **said,
         public_key=key.pem,
@@ -255,6 +261,11 @@ def _new(
         token_name=token.name if token else "",
         tags=token.tags if token else [],
     )
+
+
+def _want_room() -> None:
+    if EnrolmentRequest.objects.filter(status=Enrolment.PENDING).count() >= WAITING_MOST:
+        raise Conflict("Too many hosts wait for approval already.", code="too_many_waiting")
 
 
 def _still_counts(row: EnrolmentRequest) -> bool:
