@@ -24,9 +24,10 @@ from apps.fleet.services.batch_driving import wipe_inputs
 from apps.fleet.services.following import LANE
 from apps.fleet.ssh import pool
 from apps.fleet.states import BatchStatus, RunStatus
-from tests.factories.accounts import client_as, client_of, make_user, principal
+from tests.factories.accounts import client_as, client_of, make_role, make_user, principal
 from tests.factories.batches import make_batch, make_machines
 from tests.factories.fleet import make_server
+from tests.factories.secrets import make_secret
 from tests.factories.ssh import make_connection
 from tests.support.sshd import Sshd, make_key, sshd
 
@@ -220,6 +221,22 @@ def test_batch_stops_where_its_owner_may_no_more() -> None:
     batch.refresh_from_db()
     assert (batch.status, ends(batch)) == (BatchStatus.STOPPED, ["skipped"])
     assert "disabled" in batch.stop_reason
+
+
+@pytest.mark.django_db
+def test_secrets_of_a_batch_are_for_who_may_name_them_at_a_retry_and_at_each_turn() -> None:
+    make_secret("deploy token")
+    make_server("m", ssh_connection_id=make_connection().pk)
+    owner = make_user("admin")
+    batch = make_batch("true", env_secrets={"TOKEN": "deploy token"}, actor=principal_of_user(owner))
+    owner.roles.set([make_role("operator")])
+    drive_batches()
+    batch.refresh_from_db()
+    assert (batch.status, ends(batch)) == (BatchStatus.STOPPED, ["skipped"])
+    assert "secrets:view" in batch.stop_reason
+    path, body = f"/api/v1/command-batches/{batch.pk}/retry", {"scope": "all"}
+    assert client_as("operator").post(path, body, format="json").status_code == 403
+    assert client_as("admin").post(path, body, format="json").status_code == 202
 
 
 @pytest.mark.django_db

@@ -19,6 +19,7 @@ from apps.core.principals import Principal
 from apps.fleet.commands import Command
 from apps.fleet.executors import executor_of, provided_among
 from apps.fleet.models import CommandBatch, CommandRun, Server
+from apps.fleet.services.command_inputs import check_may_name_secrets
 from apps.fleet.services.commands import check_sudo
 from apps.fleet.states import BAD, BATCH, BatchStatus, RunStatus
 
@@ -221,7 +222,7 @@ def retry_batch(*, actor: Principal, batch_id: UUID | str, scope: str = "failed"
 
     Raises:
         NotFound: no such batch (404). Conflict: it runs still, nothing is left to repeat, or its input is gone (409).
-        Invalid: the scope is unknown (422).
+        Invalid: the scope is unknown (422). Forbidden: it reads secrets, and the caller may not name any (403).
 
     Emits: command_batch.created
     """
@@ -285,8 +286,11 @@ def command_of(batch: CommandBatch, actor: Principal) -> Command:
     """Return the command of a batch.
 
     Raises:
-        Conflict: its variables and input are not kept any more (409).
+        Conflict: its variables and input are not kept any more (409). Forbidden: it reads secrets, and the caller may
+            not name any (403).
     """
+    if batch.env_secrets:
+        check_may_name_secrets(actor)
     text = batch.inputs or ""
     if not text and (batch.has_stdin or set(batch.env_names) - set(batch.env_secrets)):
         raise Conflict("Its variables and its input are not kept any more; run it anew.")
