@@ -13,6 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from apps.core import crypto, disk
+from apps.core.care import schema
 from apps.core.care.doctor import FAILED, FINE, NOTICE, examine
 from apps.core.events.readers import readers
 from apps.core.events.sequencer import SEQUENCE
@@ -164,3 +165,13 @@ def test_newer_migration_in_the_database_is_told() -> None:
     [(status, sentence)] = said_about("migrations")
     assert status == FAILED
     assert "core.9001_from_the_future" in sentence
+
+
+def test_migrations_under_their_former_names_are_known() -> None:
+    applied = MigrationRecorder.Migration.objects
+    applied.filter(app="core").delete()
+    for name in ("0001_initial", "0002_watching", "0003_outside_heartbeat"):
+        applied.create(app="core", name=name)
+    [(status, _)] = said_about("migrations")
+    assert status == FINE
+    assert ("core", "0001_tables") in schema.applied_migrations("default")

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ("fleet", "0003_logs"),
+        ("fleet", "0001_tables"),
     ]
 
     operations = [

@@ -19,7 +19,17 @@ Key = tuple[str, str]
 
 def applied_migrations(alias: str) -> list[Key]:
     """Return the (app, name) of every migration applied to the database, sorted; empty for a fresh one."""
-    return sorted(MigrationLoader(connections[alias]).applied_migrations)
+    return sorted(by_present_names(MigrationLoader(connections[alias]).applied_migrations))
+
+
+def by_present_names(keys: Iterable[Key]) -> set[Key]:
+    """Return the migrations with those that one of this release has replaced by that one."""
+    names = set(keys)
+    for key, migration in MigrationLoader(None, ignore_no_migrations=True).disk_migrations.items():
+        former = set(migration.replaces)
+        if former and (key in names or former <= names):
+            names = names - former | {key}
+    return names
 
 
 @functools.lru_cache(maxsize=4)
@@ -42,7 +52,7 @@ def tables_at(keys: Iterable[Key]) -> list[type[models.Model]]:
     Raises:
         CareRefused: a migration is not known here: the data is a newer version's.
     """
-    return _models_at(tuple(keys))
+    return _models_at(tuple(sorted(by_present_names(keys))))
 
 
 def kept_tables_at(keys: Iterable[Key]) -> list[type[models.Model]]:
@@ -52,7 +62,7 @@ def kept_tables_at(keys: Iterable[Key]) -> list[type[models.Model]]:
 
 def migrate_to(keys: Iterable[Key]) -> None:
     """Bring the (empty) default database to exactly these migrations."""
-    wanted = set(keys)
+    wanted = by_present_names(keys)
     executor = MigrationExecutor(connections["default"])
     graph = executor.loader.graph
     known = {key for key in wanted if key in graph.nodes}

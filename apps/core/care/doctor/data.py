@@ -8,6 +8,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from apps.core import crypto
+from apps.core.care import schema
 from apps.core.care.doctor.findings import Finding, failed, fine, notice
 from apps.core.care.vault import left_to_reseal, open_sample
 from apps.core.conditions import lasting_condition
@@ -47,7 +48,7 @@ def check_migrations() -> Iterator[Finding]:
     """See that the tables are those of this release."""
     executor = MigrationExecutor(connection)
     waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    unknown = [key for key in executor.loader.applied_migrations if key not in executor.loader.graph.nodes]
+    unknown = [key for key in schema.applied_migrations("default") if key not in executor.loader.graph.nodes]
     if unknown:
         yield failed("migrations", f"A newer version migrated the database ({'.'.join(unknown[0])}); run that version.")
     elif waiting:
