@@ -1,5 +1,6 @@
 """Commands on many servers, limits of change and signals in the console."""
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -95,6 +96,15 @@ def test_form_demands_servers_and_refuses_at_the_field() -> None:
 
 
 @pytest.mark.django_db
+def test_servers_with_a_tag_are_a_choice_once_there_are_some() -> None:
+    make_server("m", ssh_connection_id=make_connection().pk)
+    console = console_of(make_user("operator"))
+    assert "Servers with a tag" not in console.get(_page("commandbatch_add")).content.decode()
+    make_server("n", tags=["web"])
+    assert "Servers with a tag" in console.get(_page("commandbatch_add")).content.decode()
+
+
+@pytest.mark.django_db
 def test_batch_is_ended_by_its_button_and_says_for_what_it_waits() -> None:
     server = make_server("m", ssh_connection_id=make_connection().pk)
     batch = make_batch("uptime", servers=[server])
@@ -157,10 +167,15 @@ def test_process_is_signalled_from_its_row(settings: Any, victim: subprocess.Pop
     settings.LOCAL_COMMANDS = True
     server: Server = ensure_local_server()
     listed = [{**(read_process(victim.pid) or {}), "cpu": 1.0}]
-    push(server, snapshot(processes={"total": 1, "topByCpu": listed, "topByMemory": []}))
+    of_kernel = {**listed[0], "pid": victim.pid + 1, "name": "kworker", "rss": 0}
+    listed += [of_kernel, read_process(os.getpid()) or {}]
+    push(server, snapshot(processes={"total": 3, "topByCpu": listed, "topByMemory": []}))
     admin, operator = console_of(make_user("admin")), console_of(make_user("operator"))
     detail, path = _page("server_detail", server.pk), _page("server_signal", server.pk)
-    assert f"Send this signal to sleep ({victim.pid})?" in admin.get(detail).content.decode()
+    text = admin.get(detail).content.decode()
+    assert f"Send this signal to sleep ({victim.pid})?" in text
+    assert "kworker" in text and f">{os.getpid()}<" in text
+    assert text.count("Send this signal to") == 1, "what would be refused is not offered"
     assert "Send this signal" not in operator.get(detail).content.decode()
     form = {"pid": victim.pid, "signal": 15, "start_time": listed[0]["startTime"]}
     assert "servers:execute_local" in operator.post(path, form, follow=True).content.decode()

@@ -110,6 +110,9 @@ class BatchForm(CommandForm):
             (name, name)
             for name in Tag.objects.filter(servers__isnull=False).distinct().values_list("name", flat=True)[:HOSTS_MOST]
         ]
+        if not fields["tags"].choices:
+            fields["on"].choices = [choice for choice in fields["on"].choices if choice[0] != TAGS]
+            fields["on"].initial = SERVERS
         for name in (TAGS, SERVERS):
             fields[name].when = f"on={name}"
             fields[name].asked = True

@@ -28,7 +28,7 @@ from apps.fleet.admin.commands import is_reached
 from apps.fleet.models import Server, ServerState, SshConnection
 from apps.fleet.models.telemetry import Rollup1m
 from apps.fleet.selectors import latest_snapshot, local_server, process_table
-from apps.fleet.signalling import SIGNALS
+from apps.fleet.signalling import SIGNALS, own_processes
 from apps.fleet.states import Health, Presence
 
 SPARK_MINUTES = 60
@@ -277,6 +277,7 @@ class ServerAdmin(ConsoleAdmin):
         sort = request.GET.get("sort", "cpu")
         if sort == "memory":
             table.sort(key=lambda process: -(process.get("memory") or 0))
+        ours = own_processes() if row.is_local and table else set()
         return {
             "state": row.state,
             "snapshot": snapshot,
@@ -287,7 +288,7 @@ class ServerAdmin(ConsoleAdmin):
             "mounts": _mounts(snapshot),
             "interfaces": ((snapshot or {}).get("network") or {}).get("interfaces") or [],
             "sensors": ((snapshot or {}).get("temperature") or {}).get("sensors") or [],
-            "processes": table[:15],
+            "processes": [{**process, "takes_signals": _takes_signals(process, ours)} for process in table[:15]],
             "process_total": len(table),
             "processes_at": table_at,
             "sort": sort,
@@ -300,6 +301,16 @@ class ServerAdmin(ConsoleAdmin):
             "may_make_keys": may(request, "api_keys:create"),
             "terminal_url": reverse("admin:server_terminal", args=[row.pk]) if may(request, "servers:terminal") else "",
         }
+
+
+def _takes_signals(process: dict[str, Any], ours: set[int]) -> bool:
+    """Return whether a signal to it is offered: to the platform's own, it would be refused.
+
+    Threads of the kernel and what has ended already hold no memory.
+    """
+    return bool(
+        process["pid"] > 1 and process["pid"] not in ours and process.get("startTime") and process.get("rss") != 0
+    )
 
 
 def _mounts(snapshot: dict[str, Any] | None) -> list[dict[str, Any]]:
