@@ -68,14 +68,15 @@ def cleaned_command(
     return Command(text, wanted, stdin.encode("utf-8", "surrogatepass"), given, sudo, secrets=secrets)
 
 
-def check_may_name_secrets(actor: Principal | None) -> None:
-    """Refuse secrets in variables to who may not see the vault; asked again where a command is repeated or goes on.
+def check_may_name_secrets(actor: Principal | None) -> Principal:
+    """Return the caller, who may use secrets in variables; asked again where a command is repeated or goes on.
 
     Raises:
         Forbidden: the permission is missing (403).
     """
     if actor is None or not actor.can("secrets:view"):
         raise Forbidden("To use a secret of the vault you need the permission secrets:view.")
+    return actor
 
 
 def _secrets_of(
@@ -84,7 +85,7 @@ def _secrets_of(
     """Return variable -> id of its secret; what is wrong is added to the problems."""
     if not named:
         return {}
-    check_may_name_secrets(actor)
+    actor = check_may_name_secrets(actor)
     if len(named) > SECRETS_MOST:
         problems["env_secrets"] = f"at most {SECRETS_MOST} variables can be secrets"
         return {}
