@@ -1,6 +1,6 @@
 """The ASGI application: the edge in front of Django, the sockets and the hot paths. Serve it with `Protocol`:
 
-uvicorn config.asgi:application --http config.asgi:Protocol
+uvicorn config.asgi:application --http config.asgi:Protocol --ws config.asgi:SocketProtocol
 """
 
 import gc
@@ -14,7 +14,11 @@ from django.core.asgi import get_asgi_application  # noqa: E402
 _django = get_asgi_application()
 
 from apps.agents.link.switchboard import switchboard  # noqa: E402
-from apps.core.asgi import Edge, Switch  # noqa: E402
+from apps.core.asgi import (  # noqa: E402
+    Edge,
+    SocketProtocol,  # noqa: E402, F401
+    Switch,
+)
 from apps.core.asgi import QuickProtocol as Protocol  # noqa: E402, F401
 from apps.core.asgi.types import Application  # noqa: E402
 from apps.core.watchdog import Watchdog  # noqa: E402

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from apps.core.asgi.frames import text_frame
 from apps.core.events.audience import may_see
 from apps.core.events.catalogue import matches
 from apps.core.models import Event
@@ -13,6 +14,8 @@ from apps.core.principals import Principal
 
 QUEUE_FRAMES = 2000
 QUEUE_BYTES = 8 * 1024 * 1024
+#: So much goes out at once; what is more waits until the connection has taken it.
+TAKE_BYTES = 64 * 1024
 
 TOO_SLOW = 4408
 
@@ -23,7 +26,7 @@ class Frame:
 
     Args:
         seq: the fact's number; None for live events.
-        text: the message as `/ws` sends it. data_text: its payload alone, as streams send it.
+        wire: the message as it goes over `/ws`. data_text: its payload alone, as streams send it.
     """
 
     name: str
@@ -31,7 +34,7 @@ class Frame:
     audience: Mapping[str, Any]
     subject_kind: str
     subject_id: str
-    text: str
+    wire: bytes
     data_text: str
 
 
@@ -56,7 +59,7 @@ def frame_of_fact(event: Event) -> Frame:
         event.audience,
         event.subject_kind,
         event.subject_id,
-        _encode(message),
+        text_frame(_encode(message)),
         _encode(event.data),
     )
 
@@ -79,7 +82,7 @@ def frame_of_live(message: Mapping[str, Any]) -> Frame:
         message["audience"],
         subject["kind"],
         subject["id"],
-        _encode(body),
+        text_frame(_encode(body)),
         _encode(message["data"]),
     )
 
@@ -106,11 +109,11 @@ class Follower(Caller):
 
     def __init__(self, principal: Principal) -> None:
         super().__init__(principal)
-        self.patterns: set[str] = set()
+        self.patterns: frozenset[str] = frozenset()
         self.subject: tuple[str, str] | None = None  # of one subject only
         self.position = 0
         self.is_replaying = False
-        self.queue: asyncio.Queue[Frame | str | None] = asyncio.Queue()
+        self.queue: asyncio.Queue[Frame | bytes | None] = asyncio.Queue()
         self.bytes_waiting = 0
         self._room = asyncio.Event()
 
@@ -118,15 +121,23 @@ class Follower(Caller):
         """Return whether this follower asked for the frame and may see it."""
         if self.subject and (frame.subject_kind, frame.subject_id) != self.subject:
             return False
-        return matches(frame.name, tuple(self.patterns)) and may_see(self.principal, frame.audience)
+        return matches(frame.name, self.patterns) and may_see(self.principal, frame.audience)
 
-    def offer(self, frame: Frame) -> None:
-        """Queue the frame where it is wanted and new; drop the follower where its queue is full."""
+    def sight(self) -> tuple[int, frozenset[str], tuple[str, str] | None]:
+        """Return what decides whether a frame is wanted: followers with the same sight want the same frames."""
+        return id(self.principal), self.patterns, self.subject
+
+    def offer(self, frame: Frame, is_wanted: bool | None = None) -> None:
+        """Queue the frame where it is wanted and new; drop the follower where its queue is full.
+
+        Args:
+            is_wanted: what was found for another one of the same sight; None: to be found.
+        """
         if self.end_code or (frame.seq is not None and (self.is_replaying or frame.seq <= self.position)):
             return
         if frame.seq is not None:
             self.position = frame.seq
-        if self.wants(frame):
+        if self.wants(frame) if is_wanted is None else is_wanted:
             self._put(frame)
 
     async def offer_waiting(self, frame: Frame) -> None:
@@ -145,22 +156,39 @@ class Follower(Caller):
     def tell(self, message: Mapping[str, Any]) -> None:
         """Queue a message of the protocol itself."""
         if not self.end_code:
-            self.queue.put_nowait(_encode(message))
+            self.queue.put_nowait(text_frame(_encode(message)))
 
     def _put(self, frame: Frame) -> None:
         if self.queue.qsize() >= QUEUE_FRAMES or self.bytes_waiting >= QUEUE_BYTES:
             self.end(TOO_SLOW, "too slow: the queue is full; connect again and resume")
             return
-        self.bytes_waiting += len(frame.text)
+        self.bytes_waiting += len(frame.wire)
         self.queue.put_nowait(frame)
 
-    async def next(self) -> Frame | str | None:
+    async def next(self) -> Frame | bytes | None:
         """Return the next thing to send; None when it is over."""
         item = await self.queue.get()
-        if isinstance(item, Frame):
-            self.bytes_waiting -= len(item.text)
-        self._room.set()
+        self._was_taken(item)
         return item
+
+    async def next_frames(self) -> bytes:
+        """Return what waits, at least one message, as it goes over `/ws`; empty when it is over."""
+        item = await self.queue.get()
+        parts = []
+        size = 0
+        while item is not None:
+            self._was_taken(item)
+            parts.append(item.wire if isinstance(item, Frame) else item)
+            size += len(parts[-1])
+            if size >= TAKE_BYTES or self.queue.empty():
+                break
+            item = self.queue.get_nowait()
+        return b"".join(parts)
+
+    def _was_taken(self, item: Frame | bytes | None) -> None:
+        if isinstance(item, Frame):
+            self.bytes_waiting -= len(item.wire)
+        self._room.set()
 
     def end(self, code: int, reason: str) -> None:
         """End this follower; what waits is not sent."""

@@ -1,8 +1,8 @@
 """The hub: one reader of facts and live events in each web process, fanning out to its sockets and streams.
 
-A fact is read from the database once and encoded once, whatever the number of followers. Nothing on the way to a
-follower
-waits for another one: each has a bounded queue, and who does not keep up is dropped with a reason.
+A fact is read from the database once and encoded once, whatever the number of followers, and asked once of those who
+follow alike. Nothing on the way to a follower waits for another one: each has a bounded queue, and who does not keep up
+is dropped with a reason.
 """
 
 import asyncio
@@ -29,6 +29,9 @@ POLL_S = 1.0
 RESUME_WINDOW = timedelta(hours=72)
 RIGHTS_S = 0.8
 BATCH = 500
+#: After each round the facts rest for so long for each follower, up to the second figure.
+PAUSE_S = 0.0001
+REST_S = 0.2
 
 
 def _in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -155,9 +158,16 @@ class Hub:
 
     def _fan_out_live(self, batch: list[dict[str, Any]]) -> None:
         for message in batch:
-            frame = frame_of_live(message)
-            for follower in list(self.followers):
-                follower.offer(frame)
+            self._fan_out(frame_of_live(message))
+
+    def _fan_out(self, frame: Frame) -> None:
+        wanted: dict[Any, bool] = {}
+        for follower in list(self.followers):
+            sight = follower.sight()
+            is_wanted = wanted.get(sight)
+            if is_wanted is None:
+                is_wanted = wanted[sight] = follower.wants(frame)
+            follower.offer(frame, is_wanted)
 
     async def _pump_facts(self) -> None:
         assert self._wake
@@ -172,11 +182,11 @@ class Hub:
                     frames: list[Frame] = await _in_thread(facts_after)(self.cursor)
                     for frame in frames:
                         self.cursor = frame.seq or self.cursor
-                        for follower in list(self.followers):
-                            follower.offer(frame)
+                        self._fan_out(frame)
+                    # Many followers get in one message what happened within some tens of milliseconds.
+                    await asyncio.sleep(min(REST_S, PAUSE_S * len(self.followers)))
                     if len(frames) < BATCH:
                         break
-                    await asyncio.sleep(0)
             except Exception:
                 log.exception("facts can't be read")
                 await asyncio.sleep(POLL_S)

@@ -34,16 +34,16 @@ class LogTail(Follower):
 
     def __init__(self, principal: Principal, query: LogQuery) -> None:
         super().__init__(principal)
-        self.patterns = {"server.logs"}
+        self.patterns = frozenset({"server.logs"})
         self.query = query
         self.lines: deque[tuple[str, int]] = deque()  # (frame of the stream, its length)
         self.waiting_bytes = 0
         self.missed = 0
         self.news = asyncio.Event()
 
-    def offer(self, frame: Frame) -> None:
+    def offer(self, frame: Frame, is_wanted: bool | None = None) -> None:
         """Take the lines of a live event that are looked for."""
-        if self.end_code or not self.wants(frame):
+        if self.end_code or not (self.wants(frame) if is_wanted is None else is_wanted):
             return
         for body in json.loads(frame.data_text)["lines"]:
             if self.query.covers(body):

@@ -23,11 +23,12 @@ from apps.accounts.authentication import (
     principal_of_session,
     spend_ticket,
 )
+from apps.core.asgi.frames import send_frames
 from apps.core.asgi.types import Receive, Scope, Send
 from apps.core.errors import DomainError, Unauthenticated
 from apps.core.events.catalogue import known_pattern
 from apps.core.principals import Principal
-from apps.realtime.followers import Follower, Frame
+from apps.realtime.followers import Follower
 from apps.realtime.hub import hub
 
 log = logging.getLogger(__name__)
@@ -163,13 +164,10 @@ class EventSocket:
         return await sync_to_async(authenticate_text, thread_sensitive=False)(str(token))
 
     async def _write(self, follower: Follower) -> None:
-        while True:
-            item = await follower.next()
-            if item is None:
-                if follower.end_code != -1:
-                    await self._close(follower.end_code, follower.end_reason)
-                return
-            await self.send({"type": "websocket.send", "text": item.text if isinstance(item, Frame) else item})
+        while frames := await follower.next_frames():
+            await send_frames(self.scope, self.send, frames)
+        if follower.end_code != -1:
+            await self._close(follower.end_code, follower.end_reason)
 
     async def _close(self, code: int, reason: str) -> None:
         try:
@@ -234,14 +232,14 @@ class EventSocket:
             return
         for pattern in patterns:
             if kind == "unsubscribe":
-                follower.patterns.discard(pattern)
+                follower.patterns -= {pattern}
                 follower.tell({"type": "unsubscribed", "data": {"event": pattern}})
             elif not known_pattern(pattern):
                 follower.tell(_error(f"There is no event {pattern!r} in the catalogue."))
             elif len(follower.patterns) >= PATTERNS_MOST:
                 follower.tell(_error(f"At most {PATTERNS_MOST} subscriptions a socket."))
             else:
-                follower.patterns.add(pattern)
+                follower.patterns |= {pattern}
                 follower.tell({"type": "subscribed", "data": {"event": pattern}})
 
 

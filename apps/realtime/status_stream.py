@@ -59,7 +59,7 @@ class StatusFan:
         self._visitors.add(visitor)
         if self._pump is None or self._pump.done() or self._pump.get_loop() is not asyncio.get_running_loop():
             follower = self._follower = Follower(PRINCIPAL)
-            follower.patterns = set(STREAMED)
+            follower.patterns = frozenset(STREAMED)
             await hub.join(follower)
             self._pump = asyncio.get_running_loop().create_task(self._fan_out(follower))
 

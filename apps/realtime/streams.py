@@ -1,6 +1,7 @@
 """Server-sent events: frames, resume and the comment that keeps proxies from hanging up."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -37,7 +38,7 @@ async def follow(
         idle: awaited after `idle_s` seconds without an event; its bytes are sent (empty: a comment).
     """
     follower = Follower(principal)
-    follower.patterns, follower.subject = patterns, subject
+    follower.patterns, follower.subject = frozenset(patterns), subject
     await hub.join(follower)
     replay: asyncio.Task[tuple[str, int]] | None = None
     try:
@@ -48,10 +49,9 @@ async def follow(
         told_at = time.monotonic()
         while True:
             wait = min(idle_s, COMMENT_EVERY_S)
-            try:
+            item: Frame | bytes | None = b""
+            with contextlib.suppress(TimeoutError):
                 item = await asyncio.wait_for(follower.next(), 0.2 if replay else wait)
-            except TimeoutError:
-                item = ""
             if item is None:
                 return
             if isinstance(item, Frame):
@@ -62,7 +62,7 @@ async def follow(
                 replay = None
                 if answer == "reset":
                     yield f'event: reset\ndata: {{"id":{last}}}\n\n'.encode()
-            if item == "" and not replay:
+            if item == b"" and not replay:
                 more = await idle() if idle else b""
                 if more or time.monotonic() - told_at >= COMMENT_EVERY_S - 1:
                     yield more or b": still here\n\n"

@@ -170,7 +170,7 @@ def web_command(installation: Installation) -> list[str]:
         "--host", installation.host, "--port", str(installation.port),
         "--no-access-log", "--no-proxy-headers", "--no-server-header", "--log-level", "warning",
         # Compression would cost each socket a quarter of a megabyte, for messages of some hundred bytes.
-        "--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--ws-max-size", "5242880",
+        "--ws", "config.asgi:SocketProtocol", "--ws-per-message-deflate", "false", "--ws-max-size", "5242880",
         "--lifespan", "on", "--timeout-graceful-shutdown", "5",
     ]  # fmt: skip
 

@@ -191,10 +191,10 @@ async def test_reader_that_does_not_read_is_dropped_and_slows_nobody() -> None:
     admin = await sync_to_async(lambda: principal("admin"))()
     slow, fast = Follower(admin), Follower(admin)
     for follower in (slow, fast):
-        follower.patterns = {"*"}
+        follower.patterns = frozenset({"*"})
     got = 0
     for number in range(followers.QUEUE_FRAMES + 10):
-        frame = Frame("system.alert", number + 1, {"permission": "dashboard:view"}, "test", "1", "{}", "{}")
+        frame = Frame("system.alert", number + 1, {"permission": "dashboard:view"}, "test", "1", b"{}", "{}")
         slow.offer(frame)
         fast.offer(frame)
         assert await fast.next() is frame

@@ -18,6 +18,7 @@ from django.core.asgi import get_asgi_application
 
 from agent import bundle
 from apps.agents.link.switchboard import switchboard
+from apps.core.asgi import SocketProtocol
 from apps.core.asgi.types import Message, Receive, Scope, Send
 from apps.realtime.routing import sockets
 from tests.factories.agents import Host
@@ -111,7 +112,7 @@ class ServedSockets:
     def start(self) -> "ServedSockets":
         """Serve."""
         config = uvicorn.Config(
-            _application, host="127.0.0.1", port=self.port, ws="websockets-sansio", lifespan="on", log_level="critical",
+            _application, host="127.0.0.1", port=self.port, ws=SocketProtocol, lifespan="on", log_level="critical",
             ws_per_message_deflate=False, timeout_graceful_shutdown=3,
         )  # fmt: skip
         server = self._server = uvicorn.Server(config)

@@ -257,7 +257,7 @@ class ScaleLayout:
                 "uvicorn", "config.asgi:application", "--http", "config.asgi:Protocol",
                 "--host", "127.0.0.1", "--port", str(self.ports[part]),
                 "--no-access-log", "--no-proxy-headers", "--no-server-header", "--log-level", "warning",
-                "--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--ws-max-size", "5242880",
+                "--ws", "config.asgi:SocketProtocol", "--ws-per-message-deflate", "false", "--ws-max-size", "5242880",
                 "--lifespan", "on",
                 "--timeout-graceful-shutdown", "5",
             ]  # fmt: skip

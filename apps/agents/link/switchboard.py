@@ -179,10 +179,10 @@ class Switchboard:
             return
         run = one.runs.get(key)
         if request.is_left:
+            await self.in_thread(requests.leave, key)
             one.runs.pop(key, None)
             one.tell({"type": "cancel", "id": str(key)})
             one.tell({"type": "forget", "id": str(key)})
-            await self.in_thread(requests.leave, key)
         elif run is not None:
             one.give_credit(key, taken=request.credit)
             if request.cancel_asked_at is not None and not run.is_ended:

@@ -1,7 +1,7 @@
 """The catalogue: every event's name, class, meaning, who may see it, and the schema of its public payload."""
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,7 @@ def declare(
     return catalogue.register(name, Declaration(name, kind, doc, permission, fields or {}))
 
 
-def matches(name: str, patterns: list[str] | tuple[str, ...]) -> bool:
+def matches(name: str, patterns: Iterable[str]) -> bool:
     """Return whether an event name matches one of the patterns ("task.completed", "task.*", "*")."""
     return any(pattern == "*" or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
