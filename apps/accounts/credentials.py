@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Prefetch, Subquery
 from django.utils import timezone
 
 from apps.accounts import tokens
 from apps.accounts.hashing import hash_secret
-from apps.accounts.models import ApiKey, Role, Session
+from apps.accounts.models import ApiKey, Role, Session, User
 from apps.accounts.principals import principal_of_key, principal_of_user
 from apps.core.errors import Unauthenticated
 from apps.core.principals import Principal
@@ -67,12 +67,10 @@ def principal_of_session(session_id: str | UUID) -> Principal:
 
 
 def _keys() -> Any:
+    """Return keys that bring along what their rights depend on; an owner of many comes once."""
     codes = Role.objects.filter(name=OuterRef("role")).values("permissions")[:1]
-    return (
-        ApiKey.objects.select_related("owner", "owner__totp_device")
-        .prefetch_related("owner__roles")
-        .annotate(role_codes=Subquery(codes))
-    )
+    owners = User.objects.select_related("totp_device").prefetch_related("roles")
+    return ApiKey.objects.prefetch_related(Prefetch("owner", owners)).annotate(role_codes=Subquery(codes))
 
 
 def principal_of_api_key(secret: str) -> Principal:

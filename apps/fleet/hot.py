@@ -13,7 +13,7 @@ from apps.fleet.services.logs import LogOutcome, LogPush, accept_logs
 from apps.fleet.services.samples import MOST_A_PUSH, Outcome, Push, accept_samples
 
 MIB = 1024 * 1024
-SAMPLES = Bounds(items=64, size=4 * MIB, rows=MOST_A_PUSH, waiting=64 * MIB, gather_s=0.1)
+SAMPLES = Bounds(items=128, size=4 * MIB, rows=MOST_A_PUSH, waiting=64 * MIB, gather_s=0.25, at_once=True)
 LOGS = Bounds(items=32, size=MIB, waiting=64 * MIB, gather_s=0.05)
 
 # A sample is some hundred bytes long at least; so the transaction stays under its rows.

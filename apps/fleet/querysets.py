@@ -1,5 +1,6 @@
 """Which servers a caller may see."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,17 @@ def by_ref(ref: str, prefix: str = "") -> Q:
         return Q(**{f"{prefix}id": UUID(ref)})
     except ValueError:
         return Q(**{f"{prefix}slug": ref})
+
+
+def by_refs(refs: Iterable[str], prefix: str = "") -> Q:
+    """Return the condition under which a server is one of those called so, by their slugs or ids."""
+    ids, slugs = [], []
+    for ref in refs:
+        try:
+            ids.append(UUID(ref))
+        except ValueError:
+            slugs.append(ref)
+    return Q(**{f"{prefix}id__in": ids}) | Q(**{f"{prefix}slug__in": slugs})
 
 
 class ServerQuerySet(models.QuerySet[Any]):

@@ -3,12 +3,13 @@
 Nothing here touches the database; what can't be right is a `BadSample` with the reason that the sender gets.
 """
 
-import json
 import math
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from apps.fleet.masking import mask_command
 from apps.fleet.models.telemetry import FIGURES
@@ -68,12 +69,9 @@ class Reading:
         return [*(figures.get(name) for name in FIGURES), compact(self.mounts), compact(self.interfaces)]
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-
-
 def compact(value: Any) -> str:
     """Return `value` as JSON without blanks."""
-    return _encode(value)
+    return orjson.dumps(value).decode()
 
 
 def pack(value: Any) -> bytes:
@@ -83,9 +81,9 @@ def pack(value: Any) -> bytes:
         BadSample: more than 512 kB, or something that JSON does not know.
     """
     try:
-        text = _encode(value).encode()
-    except ValueError:
-        raise BadSample("holds a number that is none") from None
+        text = orjson.dumps(value)
+    except TypeError:
+        raise BadSample("holds a number that is too large, or what JSON does not know") from None
     if len(text) > LARGEST_SNAPSHOT:
         raise BadSample(f"is larger than {LARGEST_SNAPSHOT // 1024} kB")
     return zlib.compress(text, 1)
@@ -93,7 +91,7 @@ def pack(value: Any) -> bytes:
 
 def unpack(body: bytes | memoryview) -> Any:
     """Return what `pack` was given."""
-    return json.loads(zlib.decompress(bytes(body)))
+    return orjson.loads(zlib.decompress(bytes(body)))
 
 
 def to_iso(at_ms: int) -> str:

@@ -32,7 +32,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 _SERVE = """
 import uvicorn
-uvicorn.run("config.asgi:application", host="127.0.0.1", port={port}, log_level="error", access_log=False)
+uvicorn.run(
+    "config.asgi:application", http="config.asgi:Protocol", host="127.0.0.1", port={port}, log_level="error",
+    access_log=False, proxy_headers=False, server_header=False,
+)
 """
 _KEYS = """
 import django

@@ -2,36 +2,28 @@
 
     python -m tests.benchmarks.bench_samples [--servers 1000] [--interval 5] [--seconds 30]
 
-Starts the real ASGI application in one process, on a database of its own (SQLite in a new folder, or an empty one at
-DATABASE_URL), and sends every server's snapshot each interval with a key of its own, over kept connections. Prints one
-JSON object: CPU of the web process in percent of one core, latency of the answers, then the same flat out. At the end
-the rows of the database must equal the accepted samples. `--own` measures what sampling this host costs instead.
+Starts the product as `manage.py up` in a new folder and sends every server's snapshot each interval with a key of its
+own, over kept connections. Prints one JSON object: CPU of each part in percent of one core and latency of the answers,
+then the same flat out. At the end the rows of the database must equal the accepted samples, and it says for how long
+the oldest bucket of history that is over has been waiting to be rolled up. `--own` measures what sampling this host
+costs instead.
 """
 
 import argparse
 import asyncio
 import json
-import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
+from tests.benchmarks.bench_start import cpu_seconds, memory_by_part
+from tests.support.processes import ROOT, Installation
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-
-_SERVE = """
-import uvicorn
-uvicorn.run("config.asgi:application", host="127.0.0.1", port={port}, log_level="error", access_log=False)
-"""
 _FILL = """
 import django
 django.setup()
@@ -45,10 +37,17 @@ with transaction.atomic():
         print(server.slug, make_api_key(owner, server_id=str(server.id))[1])
 """
 _COUNT = """
+import json, time
 import django
 django.setup()
-from apps.fleet.models import LatestSnapshot, Sample
-print(Sample.objects.count(), LatestSnapshot.objects.count())
+from django.db.models import F, Min
+from apps.fleet.models import DirtyBucket, LatestSnapshot, Sample
+over = DirtyBucket.objects.aggregate(first=Min(F("at") + F("level")))["first"]
+print(json.dumps({
+    "stored": Sample.objects.count(),
+    "snapshots": LatestSnapshot.objects.count(),
+    "roll_up_waits_s": round(max(0.0, time.time() - over / 1000), 1) if over else 0.0,
+}))
 """
 _OWN = """
 import json, time
@@ -238,12 +237,6 @@ async def run(
     }
 
 
-def cpu_of(process: psutil.Process) -> float:
-    """Return the CPU seconds that a process has used."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
 def python(code: str, environment: dict[str, str]) -> str:
     """Run code in a process of its own and return what it prints."""
     return subprocess.run(
@@ -262,67 +255,43 @@ def main() -> None:
     parser.add_argument("--own", type=int, default=0, metavar="N", help="sample this host N times instead")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="wk-bench-") as folder:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        environment = {
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "REDIS_URL": f"unix://{folder}/no-redis.sock",
-            **os.environ,
-            "DATA_DIR": folder,
-            "PORT": str(port),
-        }
-        subprocess.run(
-            [sys.executable, "manage.py", "migrate", "--noinput", "-v", "0"],
-            env=environment,
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-        )
-        if options.own:
-            print(python(_OWN.format(rounds=options.own), environment).strip())
-            return
-        targets = [
-            (line.split()[0], line.split()[1])
-            for line in python(_FILL.format(count=options.servers), environment).splitlines()
-        ]
-        web = subprocess.Popen([sys.executable, "-c", _SERVE.format(port=port)], env=environment, cwd=ROOT)
-        try:
-            print(json.dumps(measure(options, port, targets, psutil.Process(web.pid), environment), indent=2))
-        finally:
-            web.terminate()
-            web.wait(20)
+        data_dir = Path(folder) / "data"
+        with Installation(data_dir=data_dir, env={"LOCAL_SERVER": "off"}) as installation:
+            environment = {
+                **installation.environment,
+                "DJANGO_SETTINGS_MODULE": "config.settings",
+                "REDIS_URL": f"unix://{data_dir}/redis/redis.sock",
+            }
+            if options.own:
+                print(python(_OWN.format(rounds=options.own), environment).strip())
+                return
+            made = python(_FILL.format(count=options.servers), environment)
+            targets = [(line.split()[0], line.split()[1]) for line in made.splitlines()]
+            print(json.dumps(measure(options, installation, targets, environment), indent=2))
 
 
 def measure(
-    options: argparse.Namespace,
-    port: int,
-    targets: list[tuple[str, str]],
-    web: psutil.Process,
-    environment: dict[str, str],
+    options: argparse.Namespace, installation: Installation, targets: list[tuple[str, str]], environment: dict[str, str]
 ) -> dict[str, Any]:
-    """Run the scenarios against the web process that listens on `port`."""
-    for _ in range(150):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
-            break
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
+    """Run the scenarios against the installation."""
     result: dict[str, Any] = {"servers": len(targets)}
     accepted = 0
     for name, interval, seconds in (("steady", options.interval, options.seconds), ("flat_out", 0.0, options.flat_out)):
         if not seconds:
             continue
-        before = cpu_of(web)
-        figures = asyncio.run(run(port, targets, interval, seconds, options.connections))
-        spent = cpu_of(web) - before
+        before = cpu_seconds(installation.data_dir)
+        figures = asyncio.run(run(installation.port, targets, interval, seconds, options.connections))
+        used = cpu_seconds(installation.data_dir)
+        spent = {part: used[part] - before.get(part, 0.0) for part in used}
         accepted += figures["accepted"]
-        figures["cpu_percent_of_one_core"] = round(100 * spent / figures["seconds"], 1)
-        figures["cpu_ms_a_push"] = round(1000 * spent / max(1, figures["accepted"]), 2)
+        for part, cpu in spent.items():
+            figures[f"cpu_percent_{part}"] = round(100 * cpu / figures["seconds"], 1)
+        figures["cpu_percent_of_one_core"] = round(100 * sum(spent.values()) / figures["seconds"], 1)
+        figures["web_cpu_ms_a_push"] = round(1000 * spent["web"] / max(1, figures["accepted"]), 2)
         result[name] = figures
-    stored, snapshots = (int(word) for word in python(_COUNT, environment).split())
-    result["stored"], result["snapshots"], result["all_stored"] = stored, snapshots, stored == accepted
-    result["rss_mb"] = round(web.memory_info().rss / 2**20)
+    result |= json.loads(python(_COUNT, environment))
+    result["all_stored"] = result["stored"] == accepted
+    result["memory_mb"] = memory_by_part(installation.data_dir)
     return result
 
 

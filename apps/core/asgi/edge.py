@@ -33,6 +33,8 @@ _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 _MASKED_PATH = re.compile(r"^(/ping/k/|/ping/|/alerts/in/|/badge/|/api/v1/hooks/|/api/v1/push/|/admin/reset/)[^/]+")
 _MASKED_QUERY = re.compile(r"((?:^|&)(?:token|ticket|key|secret|signature|password)=)[^&]*", re.IGNORECASE)
 
+#: What machines send all day; where it is taken, that is no news.
+_ROUTINE = ("/api/v1/metrics/", "/api/v1/logs")
 #: Paths that never show a page and so need no nonce.
 _NO_PAGES = ("/ping/", "/alerts/in", "/api/v1/", "/static/")
 _COMMON_HEADERS = [
@@ -238,10 +240,14 @@ class Edge:
 
     @staticmethod
     def _log(scope: Scope, path: str, status: int, began: float, facts: context.RequestContext) -> None:
-        if not access_log.isEnabledFor(logging.INFO):
+        level = logging.INFO
+        if status < 300 and scope.get("method") == "POST" and path.startswith(_ROUTINE):
+            level = logging.DEBUG
+        if not access_log.isEnabledFor(level):
             return
         query = scope.get("query_string", b"").decode("latin-1")
-        access_log.info(
+        access_log.log(
+            level,
             "request",
             extra={
                 "facts": {

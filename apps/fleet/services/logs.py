@@ -16,7 +16,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q
 
 from apps.accounts.authentication import principals_of_api_keys
 from apps.core import bell, disk, leases, runtime_settings
@@ -28,7 +27,7 @@ from apps.fleet.logs.bodies import line_body
 from apps.fleet.logs.entries import BadEntry, Line, read_entry
 from apps.fleet.models import LogEntry, LogFollower, LogState, Server
 from apps.fleet.models.logs import ID_BITS
-from apps.fleet.querysets import by_ref
+from apps.fleet.querysets import by_refs
 from apps.fleet.services import log_rules
 from apps.fleet.services.servers import LOCAL_SLUG, subject_of
 
@@ -300,10 +299,7 @@ def _sort(
         asked.append((item, caller, ref))
     found: dict[str, Server] = {}
     if refs:
-        wanted = Q(pk__in=[])
-        for ref in refs:
-            wanted |= by_ref(ref)
-        for server in Server.objects.filter(wanted).only("id", "num", "slug", "name"):
+        for server in Server.objects.filter(by_refs(refs)).only("id", "num", "slug", "name"):
             found[str(server.id)] = found[server.slug] = server
     sorted_items: dict[UUID, list[_Item]] = defaultdict(list)
     for item, caller, ref in asked:
