@@ -3,10 +3,10 @@
     python -m tests.benchmarks.bench_pings [--seconds 10] [--connections 64] [--heartbeats 1000]
 
 Starts the real ASGI application in one process and the sweeps in another, on a database of its own (SQLite in a new
-folder, or an empty one at DATABASE_URL), sends pings over kept connections from a third process, and prints one JSON
-line a case: spread over many heartbeats, and all on one. At the end the counts of the database must equal the answers.
-The client is wrk where the machine has it (`apt-get install wrk`): one in Python takes as much of the two cores as what
-it measures. What wrk had under way at its end is stored and not counted by it.
+folder, or an empty one at DATABASE_URL), sends pings from a third process, and prints one JSON line a case: a burst, each
+on its own connection; spread over many heartbeats; all on one. At the end the counts of the database must equal the
+answers. The client of the last two is wrk where the machine has it (`apt-get install wrk`): one in Python takes as much
+of the two cores as what it measures. What wrk had under way at its end is stored and not counted by it.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import uvloop
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -131,6 +132,57 @@ async def _load(port: int, paths: Sequence[str], connections: int, seconds: floa
     }
 
 
+class _Once(asyncio.Protocol):
+    """A connection of its own for one ping, as from one machine of many."""
+
+    def __init__(self, path: str) -> None:
+        self.path, self.status, self.answered_at = path, b"", 0.0
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        transport.write(
+            f"GET {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nConnection: close\r\n\r\n".encode()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        if not self.status:
+            self.status, self.answered_at = data[9:12], time.perf_counter()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set_result(None)
+
+
+async def _burst(port: int, paths: Sequence[str]) -> dict[str, Any]:
+    """Send each ping on its own connection, all of them spread over one second."""
+    loop = asyncio.get_running_loop()
+    began = time.perf_counter()
+    latest_start = 0.0
+
+    async def send(path: str) -> _Once:
+        nonlocal latest_start
+        ping = _Once(path)
+        latest_start = time.perf_counter()
+        await loop.create_connection(lambda: ping, "127.0.0.1", port)
+        await asyncio.wait_for(ping.closed, 60)
+        return ping
+
+    under_way = []
+    for number, path in enumerate(paths):
+        await asyncio.sleep(max(0.0, began + number / len(paths) - time.perf_counter()))
+        under_way.append(asyncio.create_task(send(path)))
+    pings = await asyncio.gather(*under_way, return_exceptions=True)
+    answered = [ping for ping in pings if isinstance(ping, _Once) and ping.status]
+    return {
+        "pings": len(paths),
+        "sent_within_s": round(latest_start - began, 2),
+        "answered_200": sum(ping.status == b"200" for ping in answered),
+        "answered_5xx": sum(ping.status[:1] == b"5" for ping in answered),
+        "not_answered": len(paths) - len(answered),
+        "last_answer_after_s": round(max(ping.answered_at for ping in answered) - began, 2),
+    }
+
+
 _WRK = """
 local paths, n = {}, 0
 for path in io.lines("%s") do paths[#paths + 1] = path end
@@ -195,6 +247,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--heartbeats", type=int, default=1000)
+    parser.add_argument("--burst", type=int, default=5000, help="pings within one second, each on its own connection")
     parser.add_argument("--no-sweeps", action="store_true", help="without the second process")
     options = parser.parse_args()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -213,12 +266,17 @@ def main() -> None:
             return done.stdout
 
         python("manage.py", "migrate", "--verbosity", "0")
-        uuids = python("-c", _FILL.format(count=options.heartbeats)).split()
+        made = python("-c", _FILL.format(count=max(options.heartbeats, options.burst))).split()
+        uuids = made[: options.heartbeats]
         programs = [_SERVE.format(port=port)] if options.no_sweeps else [_SERVE.format(port=port), _SWEEP]
         children = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=env) for program in programs]
         try:
             _wait_for(port)
             accepted = under_way = 0
+            if options.burst:
+                figures = uvloop.run(_burst(port, [f"/ping/{uuid}" for uuid in made[: options.burst]]))
+                accepted += figures["answered_200"]
+                print(json.dumps({"benchmark": "pings", "case": "burst", **figures}))
             for case, chosen in (("spread", uuids), ("one", uuids[:1])):
                 before = _cpu_s(children[0].pid)
                 paths = [f"/ping/{uuid}" for uuid in chosen]
