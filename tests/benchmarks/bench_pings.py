@@ -3,10 +3,10 @@
     python -m tests.benchmarks.bench_pings [--seconds 10] [--connections 64] [--heartbeats 1000]
 
 Starts the real ASGI application in one process and the sweeps in another, on a database of its own (SQLite in a new
-folder, or an empty one at DATABASE_URL), sends pings from a third process, and prints one JSON line a case: a burst, each
-on its own connection; spread over many heartbeats; all on one. At the end the counts of the database must equal the
-answers. The client of the last two is wrk where the machine has it (`apt-get install wrk`): one in Python takes as much
-of the two cores as what it measures. What wrk had under way at its end is stored and not counted by it.
+folder, or an empty one at DATABASE_URL), sends pings from a third process, and prints one JSON line a case: a burst,
+each on its own connection; spread over many heartbeats; all on one. At the end the counts of the database must equal
+the answers. The client of the last two is wrk where the machine has it (`apt-get install wrk`): one in Python takes as
+much of the two cores as what it measures. What wrk had under way at its end is stored and not counted by it.
 """
 
 import argparse
