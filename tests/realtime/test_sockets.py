@@ -9,12 +9,13 @@ from asgiref.sync import sync_to_async
 
 from apps.accounts.authentication import principal_of_api_key
 from apps.accounts.models import Session
+from apps.core.asgi.frames import text_frame
 from apps.core.events import Subject, emit, publish_live
 from apps.core.events.sequencer import last_seq, sequence_events
-from apps.core.principals import system
+from apps.core.principals import Principal, system
 from apps.realtime import followers
 from apps.realtime.followers import Caller, Follower, Frame
-from apps.realtime.hub import hub
+from apps.realtime.hub import Hub, hub
 from apps.realtime.routing import sockets
 from tests.factories.accounts import access_token, make_api_key, make_user, principal
 from tests.factories.heartbeats import make_heartbeat, ping
@@ -202,6 +203,37 @@ async def test_reader_that_does_not_read_is_dropped_and_slows_nobody() -> None:
     assert got == followers.QUEUE_FRAMES + 10
     assert slow.end_code == followers.TOO_SLOW
     assert await slow.next() is None
+
+
+async def test_everybody_gets_what_they_asked_for_and_may_see_whoever_else_follows() -> None:
+    admin = await sync_to_async(lambda: principal("admin"))()
+    nobody = Principal(kind="user", id="1", name="x")
+    follows = [(admin, {"alert.*"}), (admin, {"*"}), (admin, {"alert.*"}), (nobody, {"*"}), (admin, {"server.*"})]
+    ones = []
+    for who, patterns in follows:
+        ones.append(Follower(who))
+        ones[-1].patterns = frozenset(patterns)
+    ones[2].subject = ("alert", "another")
+    frame = Frame("alert.opened", 1, {"permission": "alerts:view"}, "alert", "7", b"wire", "{}")
+    few = Hub()
+    few.followers = set(ones)
+    few._fan_out(frame)
+    assert [one.queue.qsize() for one in ones] == [1, 1, 0, 0, 0]
+    assert await ones[0].next_frames() == b"wire"
+
+
+async def test_what_waits_goes_out_at_once_up_to_a_bound() -> None:
+    one = Follower(await sync_to_async(lambda: principal("admin"))())
+    half = b"x" * (followers.TAKE_BYTES // 2)
+    for number in range(3):
+        one.offer(Frame("alert.opened", number + 1, {}, "alert", "7", half, "{}"), True)
+    one.tell({"type": "pong"})
+    assert await one.next_frames() == half * 2
+    assert await one.next_frames() == half + text_frame('{"type":"pong"}')
+    assert one.bytes_waiting == 0
+    one.tell({"type": "pong"})
+    one.end(4401, "over")
+    assert await one.next_frames() == b"", "what waits is not sent"
 
 
 async def test_who_comes_while_rights_are_looked_up_stays(monkeypatch: pytest.MonkeyPatch) -> None:
