@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -22,8 +22,15 @@ from apps.fleet.command_keeping import prune
 from apps.fleet.commands import Command, Output
 from apps.fleet.executors import LocalExecutor
 from apps.fleet.models import CommandRun, Server
-from apps.fleet.services import cancel_run, cleaned_command, end_lost_runs, ensure_local_server, run_in_background
-from apps.fleet.services.commands import start_run
+from apps.fleet.services import (
+    cancel_run,
+    cleaned_command,
+    end_lost_runs,
+    ensure_local_server,
+    following,
+    run_in_background,
+)
+from apps.fleet.services.commands import run_command, start_run
 from apps.fleet.states import RunStatus
 from tests.factories.accounts import client_as, principal
 from tests.factories.fleet import make_server
@@ -168,6 +175,41 @@ def test_output_is_published_live_in_pieces_that_fit_together(
     text = "".join(one["data"]["text"] for one in pieces)
     assert text == CommandRun.objects.get().output and len(text) == 40_006 and len(pieces) > 3
     assert [one["data"]["at_char"] for one in pieces][:2] == [0, 6]
+
+
+def test_database_that_is_away_for_a_moment_ends_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "STORE_EVERY_S", 0.0)
+    monkeypatch.setattr(following, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(following, "CLOSE_PAUSES_S", (0.0,))
+    reach, close, failed = CommandRun.objects.filter, following.close_followed, []
+
+    def away(*args: Any, **values: Any) -> Any:
+        if len(failed) < 4:
+            failed.append("filter")
+            raise OperationalError("the database is away")
+        return reach(*args, **values)
+
+    def away_once(ended: Any) -> None:
+        if "close" not in failed:
+            failed.append("close")
+            raise OperationalError("the database is away")
+        close(ended)
+
+    monkeypatch.setattr(CommandRun.objects, "filter", away)
+    monkeypatch.setattr(following, "close_followed", away_once)
+    row = run_command(actor=ACTOR, executor=LocalExecutor(), command=Command("echo a; sleep 0.5; echo b", 20))
+    assert (row.status, row.output, len(failed)) == (RunStatus.SUCCEEDED, "a\nb\n", 5)
+
+
+def test_run_that_was_given_up_meanwhile_is_told_as_lost(local: Server) -> None:
+    class Slow(LocalExecutor):
+        def run(self, command: Command, **more: Any) -> Any:
+            CommandRun.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+            assert end_lost_runs() == 1
+            return super().run(command, **more)
+
+    row = run_command(actor=ACTOR, executor=Slow(), command=Command("echo late", 20), server=local)
+    assert (row.status, row.output) == (RunStatus.LOST, "") and row.finished_at is not None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -24,7 +24,7 @@ from apps.fleet.services.following import (
     LANE,
     LEASE_S,
     Following,
-    close_followed,
+    close_alone,
     facts_of,
     finish_runs,
     follow_in_background,
@@ -77,7 +77,7 @@ def run_command(
     row = start_run(actor=actor, executor=executor, command=command, server=server, ssh_connection=ssh_connection)
     following = Following(row, executor, command, actor)
     fault = following.follow()
-    close_followed([following])
+    close_alone(following)
     if fault is not None and fault.reason in (Reason.HOST_KEY_CHANGED, Reason.HOST_KEY_PENDING):
         raise Conflict(fault.detail, code=str(fault.reason), details={"command_id": str(row.pk)})
     if fault is not None and fault.reason != Reason.CANCELLED:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.utils import timezone
 
 from apps.core.errors import DomainError
@@ -38,6 +38,8 @@ LEASE_S, WATCHED_LEASE_S = 20.0, 15.0
 STORE_EVERY_S, LOOK_EVERY_S, RENEW_EVERY_S = 0.5, 1.0, 5.0
 #: A thread that has not looked for so long hangs; its lease is renewed no more.
 HANGS_AFTER_S = 20.0
+#: How long to wait before the end of a run is written again, where the database did not take it.
+CLOSE_PAUSES_S = (0.2, 1.0, 3.0)
 LANE = "commands"
 #: Commands that one process follows in the background.
 BACKGROUND_MOST = 64
@@ -129,32 +131,43 @@ class Following:
             self.looked_at = now
         elif now - self.looked_at >= LOOK_EVERY_S:
             self.looked_at = now
-            mine = CommandRun.objects.filter(pk=self.row.pk, status=RunStatus.RUNNING)
-            asked = list(mine.values_list("cancel_asked_at", flat=True))
-            self.wants_end = not asked or asked[0] is not None  # it is lost already, or somebody wants it to end
-            if now - self.renewed_at >= RENEW_EVERY_S:
-                self.renewed_at = now
-                mine.update(lease_until=timezone.now() + timedelta(seconds=LEASE_S))
-            let_go()
+            try:
+                self._look_at_row(now)
+            except Error:
+                _note_absence()
+            finally:
+                let_go()
         return self.wants_end
+
+    def _look_at_row(self, now: float) -> None:
+        mine = CommandRun.objects.filter(pk=self.row.pk, status=RunStatus.RUNNING)
+        asked = list(mine.values_list("cancel_asked_at", flat=True))
+        self.wants_end = not asked or asked[0] is not None  # it is lost already, or somebody wants it to end
+        if now - self.renewed_at >= RENEW_EVERY_S:
+            mine.update(lease_until=timezone.now() + timedelta(seconds=LEASE_S))
+            self.renewed_at = now
 
     def _store(self) -> None:
         self.stored_at = time.monotonic()
-        if self.output.total == self.stored_total:
+        total, text = self.output.total, self.output.text
+        if total == self.stored_total:
             return
-        self.stored_total = self.output.total
-        rows = CommandRun.objects.filter(pk=self.row.pk, status=RunStatus.RUNNING)
         values: dict[str, Any] = {
-            "output_bytes": self.output.total,
+            "output_bytes": total,
             "is_binary": self.output.is_binary,
             "file_bytes": self.spool.stored,
             "output_note": self.spool.note,
         }
-        text = self.output.text
         if len(text) != self.told:
             values["output"] = text
-        rows.update(**values)
-        let_go()
+        try:
+            CommandRun.objects.filter(pk=self.row.pk, status=RunStatus.RUNNING).update(**values)
+        except Error:
+            _note_absence()
+            return
+        finally:
+            let_go()
+        self.stored_total = total
         self._publish(text)
 
     def _publish(self, text: str) -> None:
@@ -203,6 +216,23 @@ def close_followed(ended: Sequence[Following]) -> None:
             finish_runs(closed)
         batches.update(dict.fromkeys(row.batch_id for row in closed if row.batch_id))
     tell_batches(batches)
+
+
+def close_alone(following: Following) -> None:
+    """Write the end of a run as `close_followed`, with patience where the database is away for a moment; a run that
+    was given up meanwhile is read again.
+    """
+    for pause_s in CLOSE_PAUSES_S:
+        try:
+            close_followed([following])
+            break
+        except Error:
+            _note_absence()
+            time.sleep(pause_s)
+    else:
+        close_followed([following])
+    if following.row.status == RunStatus.RUNNING:
+        following.row.refresh_from_db()
 
 
 def finish_runs(rows: Sequence[CommandRun]) -> None:
@@ -343,6 +373,11 @@ class _Keeper:
 
 _keeper = _Keeper()
 _ACTOR = system("commands")
+
+
+def _note_absence() -> None:
+    """Note that the database is away. What runs goes on: the lease decides whether that was for too long."""
+    log.warning("the row of a command can't be reached", exc_info=True)
 
 
 def let_go() -> None:
