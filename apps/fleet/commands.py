@@ -70,10 +70,12 @@ class Output:
             return ""
         part = data[:room]
         self._kept += len(part)
-        return self._take(self._decoder.decode(part, final=self._kept == self.keep_bytes))
+        return self._take(self._decoder.decode(part))
 
     def finish(self) -> str:
-        """Return what is left of a character that never became whole."""
+        """Return what is left of a character that never became whole; one that was cut here is no broken one."""
+        if self.is_cut:
+            return ""
         return self._take(self._decoder.decode(b"", final=True))
 
     def _take(self, text: str) -> str:

@@ -139,6 +139,18 @@ def test_local_exits_signals_and_large_input() -> None:
     assert local_run("exec >&- 2>&-; sleep 0.3; exit 5")[0].exit_code == 5
 
 
+def test_letter_that_the_cut_divides_makes_no_text_binary() -> None:
+    text = Output(keep_bytes=4)
+    text.feed("aéé".encode())
+    text.feed(b"rest")
+    text.finish()
+    assert (text.text, text.is_binary, text.is_cut) == ("aé", False, True)
+    broken = Output(keep_bytes=4)
+    broken.feed("aéé".encode()[:4])
+    broken.finish()
+    assert (broken.is_binary, broken.is_cut) == (True, False)
+
+
 def test_lost_run_is_ended_with_its_output_and_never_by_two() -> None:
     executor = LocalExecutor("web")
     row, alive = (start_run(actor=ACTOR, executor=executor, command=Command("x", 10)) for _ in range(2))
