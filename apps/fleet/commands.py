@@ -8,6 +8,8 @@ from uuid import UUID
 
 #: Output that is kept of one run; the rest is counted.
 KEEP_BYTES = 1024 * 1024
+#: Characters of what a machine says of an end: the column's, and enough for a sentence.
+SIGNAL_MOST, ERROR_MOST = 16, 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class Outcome:
 OnOutput = Callable[[bytes], object]
 #: Asked several times a second; true ends the command.
 Cancelled = Callable[[], bool]
+
+
+def storable(text: str, most: int) -> str:
+    """Return what a machine said of an end as every database takes it; else the ends beside it would fail with it."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:most]
 
 
 class Output:

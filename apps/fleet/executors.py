@@ -23,7 +23,7 @@ from apps.core.registries import Registry
 from apps.fleet.commands import Cancelled, Command, Deadline, OnOutput, Outcome, Output
 from apps.fleet.models import Server, SshConnection
 from apps.fleet.selectors.ssh import chain_of, token_of, way_of
-from apps.fleet.signalling import signal_here, signal_over_shell
+from apps.fleet.signalling import signal_here, signal_name, signal_over_shell
 from apps.fleet.ssh import Hop, Reason, Session, SshFault, connect, pool, run
 from apps.fleet.terminal.shells import LocalShell, Shell, Size, SshShell
 from apps.secrets.services import read_for_use
@@ -31,6 +31,9 @@ from apps.secrets.services import read_for_use
 GRACE_S = 2.0
 LINGER_S = 1.0
 TICK_S = 0.2
+READ_MOST = 32 * 1024
+#: Readings of what a command that was ended has left in its pipe, which holds 64 KiB.
+DRAINS_MOST = 8
 SIGNAL_S = 15.0
 #: What a local command gets of this process's surroundings, which hold the platform's own keys.
 LOCAL_ENV = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "SHELL")
@@ -177,15 +180,18 @@ class LocalExecutor:
         """Run a command with /bin/sh in a process group of its own."""
         deadline = Deadline(command.timeout_s)
         env = _local_env()
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", command.text],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**env, **command.env},
-            cwd="/",
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", command.text],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**env, **command.env},
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            return Outcome("failed", error=f"This host did not start it: {error.strerror}.")
         try:
             return self._follow(process, command, deadline, on_output, cancelled)
         finally:
@@ -223,10 +229,10 @@ class LocalExecutor:
             while True:
                 for key, _ in waiting.select(TICK_S):
                     if key.fileobj is process.stdout:
-                        data = os.read(process.stdout.fileno(), 32768)
+                        data = os.read(process.stdout.fileno(), READ_MOST)
                         if not data:
                             waiting.unregister(process.stdout)
-                            return self._outcome(process, deadline, cancelled)
+                            return self._outcome(process, deadline, on_output, cancelled)
                         on_output(data)
                     else:
                         try:
@@ -239,31 +245,50 @@ class LocalExecutor:
                 if process.poll() is not None:
                     ended_at = ended_at or time.monotonic()
                     if time.monotonic() - ended_at > LINGER_S:
-                        return self._outcome(process, deadline, cancelled)
+                        return self._outcome(process, deadline, on_output, cancelled)
                 elif cancelled():
-                    return self._end(process, "cancelled")
+                    return self._end(process, "cancelled", on_output)
                 elif deadline.is_over:
-                    return self._end(process, "timed_out")
+                    return self._end(process, "timed_out", on_output)
 
-    def _outcome(self, process: "subprocess.Popen[bytes]", deadline: Deadline, cancelled: Cancelled) -> Outcome:
+    def _outcome(
+        self, process: "subprocess.Popen[bytes]", deadline: Deadline, on_output: OnOutput, cancelled: Cancelled
+    ) -> Outcome:
         while process.poll() is None:  # it closed its output and goes on
             if cancelled():
-                return self._end(process, "cancelled")
+                return self._end(process, "cancelled", on_output)
             if deadline.is_over:
-                return self._end(process, "timed_out")
+                return self._end(process, "timed_out", on_output)
             time.sleep(TICK_S / 4)
         code = process.returncode
         if code < 0:
-            return Outcome("exited", None, signal.Signals(-code).name.removeprefix("SIG"))
+            return Outcome("exited", None, signal_name(-code))
         return Outcome("exited", code)
 
-    def _end(self, process: "subprocess.Popen[bytes]", how: str) -> Outcome:
+    def _end(self, process: "subprocess.Popen[bytes]", how: str, on_output: OnOutput) -> Outcome:
+        """End it; what it writes until then is output like all before."""
         _kill(process, signal.SIGTERM)
-        try:
-            process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            _kill(process, signal.SIGKILL)
+        until = time.monotonic() + GRACE_S
+        while process.poll() is None and time.monotonic() < until:
+            self._drain(process, on_output, TICK_S / 4)
+        _kill(process, signal.SIGKILL)
+        process.wait()
+        for _ in range(DRAINS_MOST):  # what somebody else keeps writing is not waited for
+            if not self._drain(process, on_output, 0.0):
+                break
         return Outcome(how)
+
+    def _drain(self, process: "subprocess.Popen[bytes]", on_output: OnOutput, wait_s: float) -> bool:
+        """Take output that comes in time; return whether there was some."""
+        assert process.stdout is not None
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(process.stdout, selectors.EVENT_READ)
+            data = os.read(process.stdout.fileno(), READ_MOST) if waiting.select(wait_s) else b""
+        if data:
+            on_output(data)
+        elif wait_s:
+            time.sleep(wait_s)  # its output is closed, which is no wait
+        return bool(data)
 
 
 def _local_env() -> dict[str, str]:

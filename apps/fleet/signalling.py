@@ -48,6 +48,14 @@ class Stat:
         return self.pid == 2 or self.parent == 2 or bool(self.flags & _KERNEL_THREAD)
 
 
+def signal_name(number: int) -> str:
+    """Return a signal in short, such as "KILL"; the number of one without a name, as most real-time signals are."""
+    try:
+        return signal.Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return str(number)
+
+
 def parse_stat(text: str) -> Stat:
     """Return what a line of /proc/PID/stat says.
 

@@ -19,7 +19,7 @@ from apps.core.events import catalogue
 from apps.core.models import Event
 from apps.core.principals import system
 from apps.fleet.command_keeping import prune
-from apps.fleet.commands import Command, Output
+from apps.fleet.commands import Command, Outcome, Output
 from apps.fleet.executors import LocalExecutor
 from apps.fleet.models import CommandRun, Server
 from apps.fleet.services import (
@@ -137,6 +137,30 @@ def test_local_exits_signals_and_large_input() -> None:
     assert local_run("wc -c", stdin=data)[1].strip() == str(len(data))
     assert local_run("exit 0", stdin=data)[0].exit_code == 0
     assert local_run("exec >&- 2>&-; sleep 0.3; exit 5")[0].exit_code == 5
+
+
+def test_command_that_is_ended_may_say_its_last_words() -> None:
+    outcome, text = local_run("trap 'echo cleaned; exit 0' TERM; echo begun; sleep 300 & wait", timeout_s=0.5)
+    assert (outcome.ended, text) == ("timed_out", "begun\ncleaned\n")
+    outcome, text = local_run("exec >&- 2>&-; sleep 300", timeout_s=0.3)
+    assert (outcome.ended, text) == ("timed_out", "")
+    outcome, text = local_run("yes", timeout_s=0.3)
+    assert outcome.ended == "timed_out" and text.startswith("y\ny\n")
+
+
+def test_odd_ends_are_told_in_words() -> None:
+    assert local_run("kill -40 $$")[0].signal == "40"
+    outcome, _ = local_run("true", env={"A": "x" * 200_000})
+    assert (outcome.ended, outcome.error) == ("failed", "This host did not start it: Argument list too long.")
+
+
+def test_what_a_machine_says_of_its_end_fails_no_other_run() -> None:
+    class Odd(LocalExecutor):
+        def run(self, command: Command, **more: Any) -> Outcome:
+            return Outcome("exited", None, "NO-SIGNAL@example.org", "null \0 character")
+
+    row = run_command(actor=ACTOR, executor=Odd(), command=Command("x", 20))
+    assert (row.signal, row.error) == ("NO-SIGNAL@exampl", "null \N{REPLACEMENT CHARACTER} character")
 
 
 def test_letter_that_the_cut_divides_makes_no_text_binary() -> None:

@@ -19,6 +19,7 @@ import paramiko
 from paramiko.channel import Channel
 
 from apps.core.masking import Masker
+from apps.fleet.signalling import signal_name
 from apps.fleet.ssh import Reason, Session, SshFault
 
 TERM = "xterm-256color"
@@ -228,7 +229,7 @@ class LocalShell:
             code = self.process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
             return ShellEnd(error="The shell closed its terminal and ran on; it was ended.")
-        return ShellEnd(signal=signal.Signals(-code).name.removeprefix("SIG")) if code < 0 else ShellEnd(code)
+        return ShellEnd(signal=signal_name(-code)) if code < 0 else ShellEnd(code)
 
     def close(self) -> None:
         """Hang up, and end a shell that doesn't mind."""
