@@ -43,12 +43,11 @@ def prune(limit: int) -> int:
     old = CommandRun.objects.exclude(status__in=(RunStatus.RUNNING, RunStatus.WAITING)).filter(started_at__lt=before)
     # A batch's turns stay together while one of them is not over.
     old = old.exclude(batch__status=BatchStatus.RUNNING)
-    rows = list(old.order_by("started_at").values_list("pk", "file_bytes", "batch_id")[:limit])
-    for key, file_bytes, _ in rows:
-        if file_bytes:
-            files.delete(name_of(key))
-    CommandRun.objects.filter(pk__in=[row[0] for row in rows]).delete()
-    batches = {row[2] for row in rows if row[2]}
+    rows = list(old.order_by("started_at").values_list("pk", "batch_id")[:limit])
+    for key, _ in rows:
+        files.delete(name_of(key))  # also one that its row knows nothing of: its process was killed
+    CommandRun.objects.filter(pk__in=[key for key, _ in rows]).delete()
+    batches = {batch for _, batch in rows if batch}
     if batches:
         CommandBatch.objects.filter(pk__in=batches, runs__isnull=True).delete()
     return len(rows)

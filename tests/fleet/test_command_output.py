@@ -23,7 +23,7 @@ from apps.fleet.commands import KEEP_BYTES, Command
 from apps.fleet.executors import LocalExecutor
 from apps.fleet.models import CommandRun, Server
 from apps.fleet.outputs import Spool, name_of
-from apps.fleet.services import cleaned_command, ensure_local_server
+from apps.fleet.services import cleaned_command, end_lost_runs, ensure_local_server
 from apps.fleet.services.commands import start_run
 from apps.fleet.services.following import Following, close_followed
 from apps.fleet.states import RunStatus
@@ -136,6 +136,21 @@ def test_files_go_with_their_time_and_with_their_runs(local: Server) -> None:
     assert prune(10) == 2
     assert files.size_of(name_of(other.pk)) is None
     assert runtime_settings.get("retention.command_files") < runtime_settings.get("retention.commands")
+
+
+def test_file_that_a_killed_process_left_is_found_again(local: Server) -> None:
+    for _ in range(2):
+        row = start_run(actor=ACTOR, executor=LocalExecutor(), command=Command("x", 10))
+        with files.create(name_of(row.pk)) as file:
+            file.write(b"begun")
+    CommandRun.objects.filter(pk=row.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert end_lost_runs() == 1
+    row.refresh_from_db()
+    assert row.file_bytes == 5 and download(str(row.pk)) == b"begun"
+    # The end of the other one was written by somebody who knew nothing of its file.
+    CommandRun.objects.update(started_at=timezone.now() - timedelta(days=400), status=RunStatus.LOST)
+    assert prune(10) == 2
+    assert not list(files.path_of("commands").iterdir())
 
 
 def test_file_of_another_machine_is_a_clear_refusal(local: Server) -> None:

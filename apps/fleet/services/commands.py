@@ -232,7 +232,7 @@ def end_lost_runs(limit: int = 100) -> int:
             if row is not None:
                 row.status = RunStatus.LOST
                 row.error = "The process that followed it is gone. What became of the command is not known."
-                row.file_bytes = row.file_bytes and (files.size_of(name_of(row.pk)) or row.file_bytes)
+                row.file_bytes = files.size_of(name_of(row.pk)) or row.file_bytes  # it may have been begun since
                 finish_runs([row])
                 ended += 1
                 if row.batch_id:
