@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.principals import principal_of_user
-from apps.core import bell
+from apps.core import bell, crypto
 from apps.core.errors import Conflict, Forbidden, Invalid
 from apps.core.models import Event
 from apps.core.principals import system
@@ -237,6 +237,21 @@ def test_secrets_of_a_batch_are_for_who_may_name_them_at_a_retry_and_at_each_tur
     path, body = f"/api/v1/command-batches/{batch.pk}/retry", {"scope": "all"}
     assert client_as("operator").post(path, body, format="json").status_code == 403
     assert client_as("admin").post(path, body, format="json").status_code == 202
+
+
+@pytest.mark.django_db
+def test_batch_whose_variables_do_not_open_stops_and_names_the_key(settings: Any) -> None:
+    make_server("m", ssh_connection_id=make_connection().pk)
+    batch = make_batch("true", env={"A": "b"})
+    key, settings.VAULT_KEY = settings.VAULT_KEY, crypto.generate_key()
+    drive_batches()
+    batch = CommandBatch.objects.get()
+    assert (batch.status, ends(batch)) == (BatchStatus.STOPPED, ["skipped"])
+    assert "do not open" in batch.stop_reason and "VAULT_KEYS_OLD" in batch.stop_reason
+    path, body = f"/api/v1/command-batches/{batch.pk}/retry", {"scope": "all"}
+    assert client_as("operator").post(path, body, format="json").status_code == 503
+    settings.VAULT_KEY = key
+    assert client_as("operator").post(path, body, format="json").status_code == 202
 
 
 @pytest.mark.django_db

@@ -12,7 +12,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.core import bell
-from apps.core.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
+from apps.core.crypto import CryptoError
+from apps.core.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unavailable
 from apps.core.events import Subject, emit
 from apps.core.models import Tag
 from apps.core.principals import Principal
@@ -286,12 +287,15 @@ def command_of(batch: CommandBatch, actor: Principal) -> Command:
     """Return the command of a batch.
 
     Raises:
-        Conflict: its variables and input are not kept any more (409). Forbidden: it reads secrets, and the caller may
-            not name any (403).
+        Conflict: its variables and input are not kept any more (409). Unavailable: the vault key for them is missing
+            (503). Forbidden: it reads secrets, and the caller may not name any (403).
     """
     if batch.env_secrets:
         check_may_name_secrets(actor)
-    text = batch.inputs or ""
+    try:
+        text = batch.inputs or ""
+    except CryptoError as error:
+        raise Unavailable(f"Its variables and its input do not open. {error}") from error
     if not text and (batch.has_stdin or set(batch.env_names) - set(batch.env_secrets)):
         raise Conflict("Its variables and its input are not kept any more; run it anew.")
     given = json.loads(text) if text else {}

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import Error, connection, transaction
 from django.utils import timezone
 
+from apps.core.crypto import CryptoError
 from apps.core.errors import DomainError
 from apps.core.events import Subject, publish_live
 from apps.core.events.emit import Emission, emit_many
@@ -83,7 +84,7 @@ class Following:
         except SshFault as error:
             ended = "cancelled" if error.reason == Reason.CANCELLED else "failed"
             fault, self.outcome = error, Outcome(ended, error=error.detail)
-        except DomainError as error:
+        except (DomainError, CryptoError) as error:
             self.outcome = Outcome("failed", error=str(error))
         except Exception as error:
             log.exception("a command could not be followed")
