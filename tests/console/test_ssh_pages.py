@@ -9,7 +9,7 @@ import paramiko
 import pytest
 from django.urls import reverse
 
-from apps.fleet.models import CommandRun, SshConnection
+from apps.fleet.models import CommandRun, Server, SshConnection
 from apps.fleet.ssh import parse_host_key, pool
 from apps.fleet.states import RunStatus
 from apps.secrets.models import Secret
@@ -118,8 +118,12 @@ def test_command_is_run_from_pages_and_its_output_shown_and_sent_as_a_file() -> 
         assert "ran &lt;b&gt;show&lt;/b&gt; " in page and "Succeeded" in page
         sent = console.get(_page("commandrun_output", CommandRun.objects.get().pk))
         assert sent.content == b"ran <b>show</b> " and sent["Content-Type"].startswith("text/plain")
-        again = console.post(_page("commandrun_do", CommandRun.objects.get().pk, "again"))
-        assert again.status_code == 302 and CommandRun.objects.count() == 2
+        first = CommandRun.objects.get()
+        other = make_connection("other way", port=target.port, credential=CANARY, host_key=target.host_key)
+        Server.objects.update(ssh_connection=other)
+        again = console.post(_page("commandrun_do", first.pk, "again"))
+        assert again.status_code == 302
+        assert CommandRun.objects.exclude(pk=first.pk).get().ssh_connection_id == other.pk
         _until(lambda: not CommandRun.objects.filter(status=RunStatus.RUNNING).exists())
         assert "show" in console.get(reverse("admin:fleet_server_detail", args=[server.pk])).content.decode()
 

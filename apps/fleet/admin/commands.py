@@ -80,7 +80,7 @@ def _again(request: HttpRequest, row: CommandRun, note: str) -> HttpResponse:
         executor=_executor_again(row, actor),
         command=command,
         server=row.server,
-        ssh_connection=row.ssh_connection,
+        ssh_connection=None if row.server else row.ssh_connection,  # a server may be reached by another one now
     )
     return HttpResponseRedirect(reverse("admin:fleet_commandrun_detail", args=[run.pk]))
 
