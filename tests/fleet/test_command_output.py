@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
 from django.utils import timezone
 
 from apps.core import disk, files, runtime_settings
@@ -18,6 +19,7 @@ from apps.core.ids import new_id
 from apps.core.models import Event
 from apps.core.principals import system
 from apps.core.runtime_settings import change_settings
+from apps.fleet.api.commands import output_response
 from apps.fleet.command_keeping import prune, prune_files
 from apps.fleet.commands import KEEP_BYTES, Command
 from apps.fleet.executors import LocalExecutor
@@ -212,6 +214,15 @@ def test_server_that_is_removed_meanwhile_costs_no_run_its_end() -> None:
     close_followed(followed)
     ends = CommandRun.objects.order_by("target").values_list("target", "status", "output", "server__name")
     assert list(ends) == [("goes", "succeeded", "goes\n", None), ("stays", "succeeded", "stays\n", "stays")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_download_keeps_no_connection_of_the_pool_while_the_client_reads(local: Server) -> None:
+    row = start_run(actor=ACTOR, executor=LocalExecutor(), command=Command("x", 10))
+    assert connection.connection is not None
+    response = output_response(row)
+    assert connection.connection is None
+    response.close()
 
 
 def test_wrong_or_forbidden_secrets_are_named() -> None:

@@ -3,6 +3,7 @@
 from typing import ClassVar
 from uuid import UUID
 
+from django.db import connection
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
@@ -165,6 +166,8 @@ def output_response(row: CommandRun) -> StreamingHttpResponse:
     response = StreamingHttpResponse(in_threads(chunks), content_type=kind)
     response["Content-Length"] = str(size)
     response["Content-Disposition"] = f'attachment; filename="command-{row.pk}.{"bin" if row.is_binary else "txt"}"'
+    if not connection.in_atomic_block:
+        connection.close()  # a long download must not keep a connection of the pool while the client reads
     return response
 
 
