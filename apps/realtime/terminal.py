@@ -400,7 +400,7 @@ def _number(query: dict[str, list[str]], name: str, default: int) -> int:
 def _json_of(text: str | None) -> dict[str, Any]:
     try:
         body = json.loads(text or "")
-    except ValueError:
+    except (ValueError, RecursionError):  # also what is nested without end
         return {}
     return body if isinstance(body, dict) else {}
 

@@ -440,7 +440,13 @@ async def test_input_that_nobody_takes_is_bounded_and_told(
 async def test_nonsense_is_answered_and_harms_nothing(shell: ScriptedShell) -> None:
     async with _client(await _server(), await _token(await _user())) as client:
         await client.until_told("ready")
-        for nonsense in ("nonsense", "[]", '{"type": "jump"}', '{"type": "resize", "cols": "x", "rows": 1}'):
+        for nonsense in (
+            "nonsense",
+            "[]",
+            "[" * 50_000,
+            '{"type": "jump"}',
+            '{"type": "resize", "cols": "x", "rows": 1}',
+        ):
             client.told.clear()
             await client.send(nonsense)
             assert (await client.until_told("error"))["code"] == 4400
