@@ -136,6 +136,9 @@ class SshExecutor:
             output = Output()
             outcome = self.run(Command(line, SIGNAL_S), on_output=output.feed, cancelled=lambda: False)
             output.finish()
+            if outcome.ended != "exited":
+                sentence = f"{self.target} gave no answer within {SIGNAL_S:g} s; whether it was signalled is not known."
+                raise SshFault(Reason.TIMEOUT, "run", sentence)
             return outcome.exit_code, output.text
 
         return signal_over_shell(ask, pid, start_time, number)

@@ -107,6 +107,8 @@ def test_server_without_a_way_says_what_to_do() -> None:
         ({"stdin": "x" * 1_100_000}, "stdin"),
         ({"env": {"A B": "x"}}, "env.A B"),
         ({"env": {"A": "x" * 70_000}}, "env"),
+        ({"env": {"A": "漢" * 30_000}}, "env"),
+        ({"env": {f"NAME_{n}": "" for n in range(10_000)}}, "env"),
         ({"sudo": True, "stdin": "x"}, "sudo"),
     ],
 )

@@ -13,6 +13,8 @@ from apps.core.errors import Conflict, Forbidden, NotFound
 from apps.core.models import Event
 from apps.core.principals import system
 from apps.fleet import signalling
+from apps.fleet.commands import Outcome
+from apps.fleet.executors import SshExecutor
 from apps.fleet.models import Server
 from apps.fleet.sampler.processes import read_process
 from apps.fleet.services import ensure_local_server
@@ -21,6 +23,7 @@ from apps.fleet.ssh import pool
 from tests.factories.accounts import client_as
 from tests.factories.batches import make_machines
 from tests.factories.fleet import make_server, push, snapshot
+from tests.factories.ssh import make_connection
 from tests.support.processes import wait_for
 from tests.support.sshd import make_key, sshd
 
@@ -109,7 +112,9 @@ def test_wrong_signal_and_people_who_may_not_are_refused(local: Server, victim: 
     assert post(victim.pid, signal=11).status_code == 422
     assert post(victim.pid, role="viewer").status_code == 403
     assert post(victim.pid, role="operator").status_code == 403  # this host is for who may run commands on it
-    assert client_as("admin").post("/api/v1/processes/odd/signal", {"signal": 15}, format="json").status_code == 404
+    for odd in ("odd", "²"):  # a digit, and no number
+        refused = client_as("admin").post(f"/api/v1/processes/{odd}/signal", {"signal": 15}, format="json")
+        assert refused.status_code == client_as("admin").get(f"/api/v1/processes/{odd}").status_code == 404
     assert victim.poll() is None
 
 
@@ -144,6 +149,16 @@ def test_server_without_a_way_or_without_times_of_start_says_so(local: Server) -
     assert post(77, agent_id="far").json()["code"] == "no_executor"
     assert post(77, agent_id="none").status_code == 404
     assert far.pk != local.pk
+
+
+def test_machine_that_gives_no_answer_in_time_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = make_server("slow", ssh_connection_id=make_connection("slow way").pk)
+    listed = [{"pid": 77, "name": "app", "cpu": 0.0, "memory": 0.1, "startTime": "2026-01-01T00:00:00Z"}]
+    push(server, snapshot(processes={"total": 1, "topByCpu": listed, "topByMemory": []}))
+    monkeypatch.setattr(SshExecutor, "run", lambda self, command, **more: Outcome("timed_out"))
+    answer = post(77, agent_id="slow")
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_reached")
+    assert "slow way gave no answer within 15 s" in answer.json()["detail"]
 
 
 def test_answers_of_odd_machines_are_refused_in_words() -> None:

@@ -131,7 +131,7 @@ def _cursor(request: Request) -> int | None:
     if not cursor:
         return None
     before = decode_cursor(cursor)
-    if not isinstance(before, str) or not before.isdigit() or int(before) >= 2**63:
+    if not isinstance(before, str) or not before.isdecimal() or int(before) >= 2**63:
         raise Invalid({"cursor": "is not a cursor from a former answer"}, where="query")
     return int(before)
 

@@ -44,7 +44,7 @@ class ProcessSignalView(ApiView):
         values = clean(SignalSerializer, request.data)
         asked = values.get("agent_id") or request.query_params.get("agent_id")
         server = selectors.find_server(asked, self.principal())
-        if not pid.isdigit() or len(pid) > 10:
+        if not pid.isdecimal() or len(pid) > 10:
             raise NotFound("There is no such process.")
         return Response(
             services.signal_process(

@@ -423,6 +423,6 @@ class ProcessView(ApiView):
             NotFound: no such server or process (404).
         """
         server = selectors.find_server(request.query_params.get("agent_id"), self.principal())
-        if not pid.isdigit() or len(pid) > 10:
+        if not pid.isdecimal() or len(pid) > 10:
             raise NotFound("There is no such process.")
         return Response(selectors.find_process(server, int(pid)))

@@ -58,7 +58,7 @@ def cleaned_command(
             problems[f"env.{name}"] = "is no name of a variable: letters, digits and _, no digit first"
         elif "\0" in value:
             problems[f"env.{name}"] = "must not hold a null character"
-    if sum(len(value) for value in given.values()) > ENV_MOST:
+    if sum(len(text.encode("utf-8", "surrogatepass")) for pair in given.items() for text in pair) > ENV_MOST:
         problems["env"] = f"must be shorter than {ENV_MOST >> 10} KiB"
     secrets = _secrets_of(dict(env_secrets or {}), given, actor, problems)
     if sudo and (given or stdin or secrets):
