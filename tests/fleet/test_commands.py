@@ -265,6 +265,24 @@ def test_run_in_the_background_shows_output_and_ends_when_asked() -> None:
     assert Event.objects.get(name="command.finished").data["status"] == "cancelled"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_end_is_written_once_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    finish, failed = following.finish_runs, []
+
+    def away(rows: Any) -> None:
+        if len(failed) < 7:  # the runner itself tries five times
+            failed.append(rows)
+            raise OperationalError("the database is away")
+        finish(rows)
+
+    monkeypatch.setattr(following, "finish_runs", away)
+    monkeypatch.setattr(following, "STORE_AGAIN_S", 0.02)
+    row = run_in_background(actor=ACTOR, executor=LocalExecutor("web"), command=Command("echo done", 20))
+    _until(lambda: CommandRun.objects.get(pk=row.pk).status != RunStatus.RUNNING)
+    row.refresh_from_db()
+    assert (row.status, row.output, len(failed)) == (RunStatus.SUCCEEDED, "done\n", 7)
+
+
 def test_history_is_filtered_and_takes_the_same_queries_for_any_number(local: Server) -> None:
     client = client_as("viewer")
     for name in ("ada", "bob", "bob"):

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import Error, connection, transaction
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from apps.core.crypto import CryptoError
@@ -41,6 +41,8 @@ STORE_EVERY_S, LOOK_EVERY_S, RENEW_EVERY_S = 0.5, 1.0, 5.0
 HANGS_AFTER_S = 20.0
 #: How long to wait before the end of a run is written again, where the database did not take it.
 CLOSE_PAUSES_S = (0.2, 1.0, 3.0)
+#: The same of those that nobody waits for: how often, and for how long.
+STORE_AGAIN_S, STORE_LATER_S = 1.0, 600.0
 LANE = "commands"
 #: Commands that one process follows in the background.
 BACKGROUND_MOST = 64
@@ -295,7 +297,28 @@ def follow_in_background(following: Following) -> None:
 
 
 def _store_ends(ended: list[Following]) -> None:
-    close_followed(ended)
+    try:
+        close_followed(ended)
+    except _AWAY:
+        _note_absence()
+        threading.Thread(target=_store_later, args=(ended,), name="command-ends", daemon=True).start()
+
+
+def _store_later(ended: list[Following]) -> None:
+    """Write ends for which the database was away, once it is back: before their leases are looked at, as a rule."""
+    until = time.monotonic() + STORE_LATER_S
+    while time.monotonic() < until:
+        time.sleep(STORE_AGAIN_S)
+        try:
+            close_followed(ended)
+            return
+        except _AWAY:
+            _note_absence()
+        except Exception:
+            log.exception("the ends of commands could not be written")
+            return
+        finally:
+            connection.close()
 
 
 async def _in_own_thread(work: Callable[[], Any]) -> None:
@@ -351,8 +374,8 @@ class _Keeper:
             try:
                 self._look(followed)
                 if time.monotonic() - renewed_at >= RENEW_EVERY_S:
-                    renewed_at = time.monotonic()
                     self._renew(followed)
+                    renewed_at = time.monotonic()
             except Exception:
                 log.exception("the leases of commands could not be renewed")
             finally:
@@ -375,6 +398,7 @@ class _Keeper:
 
 _keeper = _Keeper()
 _ACTOR = system("commands")
+_AWAY = (OperationalError, InterfaceError)
 
 
 def _note_absence() -> None:
