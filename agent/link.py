@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 FRAME_MOST = 4 * 1024 * 1024  # a command with its variables and the beginning of its input
 IN_FLIGHT_MOST = 4  # batches without an answer
+TABLE_MOST = 500_000  # characters of a process table, which goes into a frame with samples and lines
 ANSWER_S = 10.0
 FIRST_PAUSE_S, PAUSE_MOST_S, REFUSED_PAUSE_S = 0.5, 5.0, 60.0
 #: After so many tries without success it is not in a hurry.
@@ -36,6 +37,12 @@ _FINAL = (4401, 4403, 4409)
 def seconds_of(stamp: str) -> float:
     """Return the epoch seconds of an ISO 8601 time of the platform."""
     return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
+
+
+def fitting(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return of a process table what fits into a frame, the busiest first."""
+    size = len(json.dumps(table, separators=(",", ":")))
+    return table if size <= TABLE_MOST else table[: len(table) * TABLE_MOST // size]
 
 
 class Link:
@@ -199,7 +206,7 @@ class Link:
                 self.changed.clear()
                 continue
             if samples and self.table and self._sent < self.table[0] <= n and "processes" in samples[-1]:
-                samples[-1]["processes"]["all"] = self.table[1]
+                samples[-1]["processes"]["all"] = fitting(self.table[1])
                 self.table = None
             self._sent = n
             self._in_flight.append(n)

@@ -112,11 +112,8 @@ class Agent:
                 more, read_to = follower.read(now)
                 lines += more
                 places.update(read_to)
-            for start in range(0, max(1, len(lines)), 500):
-                # The places go with the last lines: whatever happens in between, no line is passed over.
-                last = start + 500 >= len(lines)
-                if lines or places:
-                    self.store.add_lines(lines[start : start + 500], places if last else {})
+            if lines or places:
+                self.store.add_lines(lines, places)
             if lines:
                 self.link.changed.set()
             await asyncio.sleep(1)

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 KEEP_S = 24 * 3600
 RUN_KEPT_S = 24 * 3600
 SPILL_MOST = 720  # parts kept in memory while the disk takes none
+PART_MOST = 200_000  # characters of a part's log lines: a frame of the platform takes at most a million
 _SAMPLE, _LINES = 0, 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS part (
@@ -53,14 +54,26 @@ class Store:
 
     def add_sample(self, snapshot: dict[str, Any]) -> int:
         """Keep a snapshot that was taken just now; returns its number."""
-        return self._add(_SAMPLE, snapshot, {})
+        return self._add(_SAMPLE, _dumps(snapshot), {})
 
     def add_lines(self, lines: list[dict[str, Any]], places: Mapping[str, str]) -> int:
-        """Keep log lines and how far their sources were read, both or neither; returns their number."""
-        return self._add(_LINES, lines, places)
+        """Keep log lines and how far their sources were read; returns the number of their last part.
 
-    def _add(self, kind: int, value: Any, places: Mapping[str, str]) -> int:
-        body = zlib.compress(json.dumps(value, separators=(",", ":")).encode("utf-8", "replace"), 1)
+        The places go with the last lines: whatever happens in between, no line is passed over.
+        """
+        texts: list[str] = []
+        size = 0
+        for line in lines:
+            text = _dumps(line)
+            if texts and size + len(text) > PART_MOST:
+                self._add(_LINES, f"[{','.join(texts)}]", {})
+                texts, size = [], 0
+            texts.append(text)
+            size += len(text)
+        return self._add(_LINES, f"[{','.join(texts)}]", places)
+
+    def _add(self, kind: int, text: str, places: Mapping[str, str]) -> int:
+        body = zlib.compress(text.encode("utf-8", "replace"), 1)
         wall, steady, shift = self.clock.wall(), self.clock.steady(), self.clock.shift_ms()
         self._n += 1
         row = (self._n, kind, wall, steady, self._boot, shift, len(body), body)
@@ -212,6 +225,10 @@ class Store:
     def open_runs(self) -> Iterable[tuple[str, int | None, float | None]]:
         """Return (id, pid, start time) of the runs without an end."""
         return self.db.execute("SELECT id, pid, started FROM run WHERE ending IS NULL").fetchall()
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -18,7 +18,7 @@ from agent.identity import Folder, checked_url
 from agent.journal import PLACE, JournalFollower
 from agent.main import Agent
 from agent.store import SPILL_MOST, Store
-from agent.tail import FileFollower, level_of, time_of
+from agent.tail import LINE_MOST, FileFollower, level_of, time_of
 from tests.support.agents import AgentProgram
 
 NOW = 1_790_000_000.0
@@ -141,6 +141,22 @@ def test_full_buffer_and_full_disk_cost_the_oldest_and_are_told_once(
     store.db.execute("PRAGMA query_only = OFF")
     assert store.add_sample(_sample()) > 0
     Store(tmp_path / "agent.db", clocks.clock()).db.close()
+
+
+def test_no_frame_is_larger_than_the_platform_takes(tmp_path: Path) -> None:
+    store = Store(tmp_path / "agent.db", Clocks().clock())
+    lines = [{"timestamp": NOW, "message": f"{number} {'я' * LINE_MOST}"} for number in range(100)]
+    store.add_lines(lines, {"/x": "1"})
+    found: list[str] = []
+    number = 0
+    while more := store.next(number)[2]:
+        assert len(json.dumps(more)) + link.TABLE_MOST < 1024 * 1024
+        number, found = store.next(number)[0], found + [one["message"] for one in more]
+    assert found == [one["message"] for one in lines] and store.places() == {"/x": "1"}
+    table = [{"pid": pid, "name": "ü" * 15, "user": "somebody"} for pid in range(20_000)]
+    fitting = link.fitting(table)
+    assert fitting == table[: len(fitting)] and len(fitting) > 1000
+    assert len(json.dumps(fitting, separators=(",", ":"))) <= link.TABLE_MOST and link.fitting(fitting) == fitting
 
 
 def test_broken_store_is_put_aside(tmp_path: Path) -> None:
