@@ -29,6 +29,8 @@ ANSWER_S = 10.0
 FIRST_PAUSE_S, PAUSE_MOST_S, REFUSED_PAUSE_S = 0.5, 5.0, 60.0
 #: After so many tries without success it is not in a hurry.
 HURRIED_TRIES, LATER_PAUSE_S = 40, 15.0
+#: A connection that lasted for so long was a good one; after a shorter one the next pause is longer.
+STEADY_S = 10.0
 RENEW_LOOK_S = 600.0
 #: Close codes after which an agent does not come back at once: not known, not trusted, another one took its place.
 _FINAL = (4401, 4403, 4409)
@@ -74,13 +76,13 @@ class Link:
 
     async def run(self) -> None:
         """Connect, and connect again, until cancelled."""
+        loop = asyncio.get_running_loop()
         failures, told = 0, ""
         while True:
-            pause = 0.0
+            pause, begun = 0.0, loop.time()
             try:
                 await self._serve()
-                failures, told = 0, ""
-                pause = random.uniform(0, 1)
+                told = ""
             except Refused as error:
                 told = self._tell(told, f"the platform refuses this agent: {error}")
                 is_back = error.code == "certificate_ended" and await self._come_back()
@@ -93,7 +95,7 @@ class Link:
                     log.exception("the trace of what comes next")
                 told = self._tell(told, sentence)
             if not pause:
-                if self.was_welcome:
+                if self.was_welcome and loop.time() - begun >= STEADY_S:
                     failures = 0
                 # Spread widely from the first try on: all agents lose a platform that restarts at the same moment.
                 longest = PAUSE_MOST_S if failures < HURRIED_TRIES else LATER_PAUSE_S

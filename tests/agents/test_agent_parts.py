@@ -280,6 +280,41 @@ async def test_journal_goes_on_where_it_was_read_last(tmp_path: Path) -> None:
         assert (tmp_path / "asked").read_text().splitlines()[-1].endswith(asked)
 
 
+async def test_agent_that_is_cut_as_soon_as_it_is_welcome_comes_back_ever_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(link, "PAUSE_MOST_S", 0.04)
+    pauses: list[float] = []
+
+    def longest(low: float, high: float) -> float:
+        pauses.append(high)
+        return high
+
+    monkeypatch.setattr(link.random, "uniform", longest)
+    challenge = json.dumps({"type": "challenge", "nonce": "bm9uY2U=", "server_time": "2026-09-21T14:13:20.000Z"})
+    over = asyncio.Event()
+    codes = [1000, 1011]
+
+    async def platform(socket: Any) -> None:
+        await socket.send(challenge)
+        await socket.recv()
+        await socket.send(json.dumps({"type": "welcome"}))
+        codes.append(codes[-2])
+        await socket.close(codes[-1])
+        if len(codes) == 8:
+            over.set()
+
+    async with serve(platform, "127.0.0.1", 0) as server:
+        folder = Folder(tmp_path / "state")
+        folder.set(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", logs={"journal": False})
+        task = asyncio.create_task(Agent(folder, "1").run())
+        await asyncio.wait_for(over.wait(), 20)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert [one for one in pauses if one < 1][:5] == [0.01, 0.02, 0.04, 0.04, 0.04]
+
+
 async def test_agent_goes_on_whatever_a_platform_sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(link, "PAUSE_MOST_S", 0.02)
