@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from agent.signals import signal_session
+from agent.signals import MARK, has_processes, signal_session
 from agent.store import Store
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ PIECE = 32 * 1024
 INPUT_MOST = 4 * 1024 * 1024
 RUNS_MOST = 64
 GRACE_S, LINGER_S = 2.0, 1.0
+HUNTS_MOST = 5  # what forks while it is looked for is found the next time
 #: What a command gets of this process's surroundings.
 _PASSED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "SHELL")
 
@@ -76,7 +77,7 @@ class Run:
             surroundings["TERM"] = "xterm-256color"
             self._start_on_terminal(text, {**surroundings, **env}, size)
         else:
-            self._start_on_pipes(text, {**surroundings, **env})
+            self._start_on_pipes(text, {**surroundings, **env, MARK: self.id})
         os.set_blocking(self._out, False)
         os.set_blocking(self._in, False)
         self._resume_reading()
@@ -230,14 +231,17 @@ class Run:
             if time.monotonic() >= deadline:
                 self.end("timed_out")
             if self._wish:
-                await self._bring_to_end()
                 break
             # A child that ends says so by closing its output, as a rule; else it is noticed within a tenth of a second.
             self._over.clear()
             with contextlib.suppress(asyncio.TimeoutError):  # noqa: UP041
                 await asyncio.wait_for(self._over.wait(), 0.02 if self._out < 0 else 0.1)
-        await self._read_rest()
-        signal_session(self.pid, signal.SIGKILL)  # what it left behind
+        if not self._wish:
+            await self._read_rest(deadline)
+        if self._wish:
+            await self._bring_to_end()
+            await self._read_rest(deadline)
+        signal_session(self.pid, signal.SIGKILL)  # what it left behind in its session; a daemon has one of its own
         code = self._process.wait()
         self._close_output()
         if self._in >= 0:
@@ -252,16 +256,25 @@ class Run:
             self.ending["signal"] = signal.Signals(-code).name[3:] if code < 0 else ""
 
     async def _bring_to_end(self) -> None:
+        """End all that it started. Of a terminal only its session: what was to outlive a hang-up goes on."""
         assert self._process is not None
-        signal_session(self.pid, signal.SIGHUP if self.is_pty else signal.SIGTERM)
+        mark = "" if self.is_pty else self.id
+        in_thread = self._loop.run_in_executor  # a machine may have thousands of processes to look at
+        await in_thread(None, signal_session, self.pid, signal.SIGHUP if self.is_pty else signal.SIGTERM, mark)
         until = time.monotonic() + GRACE_S
-        while self._process.poll() is None and time.monotonic() < until:  # noqa: ASYNC110
+        while time.monotonic() < until:
             await asyncio.sleep(0.05)
-        signal_session(self.pid, signal.SIGKILL)
+            if self._process.poll() is not None and not await in_thread(None, has_processes, self.pid, mark):
+                return
+        for _ in range(HUNTS_MOST):
+            if not await in_thread(None, signal_session, self.pid, signal.SIGKILL, mark):
+                return
 
-    async def _read_rest(self) -> None:
+    async def _read_rest(self, deadline: float) -> None:
         ended = time.monotonic()
         while self._out >= 0:
+            if time.monotonic() >= deadline:
+                self.end("timed_out")
             if self._wish and time.monotonic() - ended > LINGER_S:
                 return
             # While the platform takes nothing it is not the command that is late.
@@ -281,9 +294,11 @@ class Runs:
     def end_left_behind(self) -> None:
         """End what an agent before this one left running: nobody would learn how it ended."""
         for run_id, pid, started in self.store.open_runs():
+            session = 0
             with contextlib.suppress(psutil.Error, OSError):
                 if pid and started and abs(psutil.Process(pid).create_time() - started) < 1:
-                    signal_session(pid, signal.SIGKILL)
+                    session = pid
+            signal_session(session, signal.SIGKILL, run_id)
             self.store.end_run(run_id, {"type": "exit", "id": run_id, "bytes": 0, "ended": "lost"})
 
     def begin(self, frame: dict[str, Any]) -> None:

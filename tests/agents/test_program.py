@@ -1,5 +1,7 @@
 """The real agent program against the real socket: samples, logs, commands, signals, shells, and every kind of break."""
 
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -109,6 +111,32 @@ def test_cancelled_command_leaves_nothing_behind(pair: Pair, tmp_path: Path) -> 
     pids = [int(one) for one in mark.read_text().split()]
     assert len(pids) == 2
     wait_for(lambda: not any(is_alive(pid) for pid in pids), what="the end of the children", patience_s=10)
+
+
+def test_what_went_into_another_session_ends_with_a_command_that_is_ended(pair: Pair, tmp_path: Path) -> None:
+    mark = tmp_path / "pids"
+    child = f"echo $$ >> {mark}; trap '' TERM; while :; do sleep 1; done"
+    away = f'setsid sh -c "{child.replace("$", chr(92) + "$")}"'
+    both = f"until [ $(wc -l < {mark}) = 2 ]; do sleep 0.1; done"
+
+    def pids() -> list[int]:
+        return [int(one) for one in mark.read_text().split()]
+
+    for ended, values, text in (
+        ("cancelled", {"cancel_after": "go"}, f"{away} & ({away} &); {both}; echo go; wait; sleep 60"),
+        ("timed_out", {"timeout_s": 5}, f"{away} & ({away} &); {both}; sleep 60"),
+        # The command itself is over, and what it left writes on: its time is over some day too.
+        ("timed_out", {"timeout_s": 5}, f"({away.replace('sleep 1', 'echo x; sleep 0.2')} &); ({away} &); {both}"),
+    ):
+        mark.write_text("")
+        outcome, _ = pair.run(text, **values)
+        assert outcome.ended == ended and len(pids()) == 2
+        wait_for(lambda: not any(is_alive(pid) for pid in pids()), what="the end of the children", patience_s=10)
+    # A daemon stays: to start one is what many commands are for.
+    mark.write_text("")
+    outcome, _ = pair.run(f"({away} >/dev/null 2>&1 &); while ! [ -s {mark} ]; do sleep 0.1; done")
+    assert outcome.exit_code == 0 and is_alive(pids()[0])
+    os.kill(pids()[0], signal.SIGKILL)
 
 
 def test_samples_logs_and_processes_arrive_and_a_break_leaves_neither_gap_nor_double(
