@@ -108,6 +108,8 @@ def test_agent_that_does_not_end_a_command_is_not_waited_for(agent: Any, monkeyp
     [
         ({"ended": "exited", "exit_code": 0}, "exited"),
         ({"ended": "exited", "exit_code": "0"}, "lost"),
+        ({"ended": "exited", "exit_code": 2**40}, "lost"),
+        ({"ended": "exited", "exit_code": True}, "lost"),
         ({"ended": "timed_out"}, "timed_out"),
         ({"ended": "unknown"}, "lost"),
         ({}, "lost"),

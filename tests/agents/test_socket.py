@@ -1,6 +1,8 @@
 """`/ws/agent` with agents that are written by hand: what is refused, who is cut, and what counts once."""
 
+import asyncio
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -175,6 +177,19 @@ def _ask(agent: HostAgent, kind: str = "command", within_s: float = 10, **body: 
     return requests.ask(agent=agent, kind=kind, body=body, within_s=within_s)
 
 
+@sync_to_async
+def _standing(key: Any) -> requests.Standing:
+    found = requests.standing_of(key)
+    assert found is not None
+    return found
+
+
+async def _state(key: Any, state: str) -> None:
+    async with asyncio.timeout(20):
+        while (await _standing(key)).state != state:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
 def _piece(key: Any, at: int, data: bytes) -> dict[str, Any]:
     return {"type": "output", "id": str(key), "seq": at, "data": base64.b64encode(data).decode()}
 
@@ -214,6 +229,52 @@ async def test_request_is_sent_once_and_goes_on_over_another_connection() -> Non
         assert (await _refusal(socket))[0] == "bad_message"
     assert not await sync_to_async(AgentOutput.objects.exists)()
     assert await sync_to_async(lambda: AgentRequest.objects.get(pk=late).state)() == "waiting"
+
+
+async def test_agent_speaks_of_what_it_was_asked_alone() -> None:
+    agent, host = await _agent()
+    other, other_host = await _agent()
+    async with _open() as socket, _open() as theirs:
+        await _meet(socket, host)
+        await _meet(theirs, other_host)
+        asked = [await _ask(other, text="x"), await _ask(other, "signal")]
+        assert {(await theirs.receive_until(kind))["id"] for kind in ("command", "signal")} == set(map(str, asked))
+        await socket.send({"type": "exit", "id": str(asked[0]), "bytes": 0, "ended": "exited", "exit_code": 0})
+        await socket.send({"type": "result", "id": str(asked[1]), "ok": True})
+        own = await _ask(agent, "signal")
+        await socket.receive_until("signal")
+        await socket.send({"type": "result", "id": str(own), "ok": True})
+        await _state(own, "done")
+        assert [(await _standing(one)).state for one in asked] == ["sent", "sent"]
+        await theirs.send({"type": "result", "id": str(asked[1]), "ok": False, "code": "gone"})
+        await _state(asked[1], "done")
+
+
+async def test_what_no_database_takes_costs_nobody_an_end() -> None:
+    agent, host = await _agent()
+    async with _open() as socket:
+        await _meet(socket, host)
+        key = await _ask(agent, text="x")
+        await socket.receive_until("command")
+        frame = {"type": "exit", "id": str(key), "bytes": 0, "ended": "exited", "exit_code": 0}
+        text = json.dumps({**frame, "error": "a\0b \ud800", "signal": {"deep": ["\0"]}, "more": 1})
+        await socket.send(text.replace('"bytes": 0', '"bytes": NaN'))
+        await socket.receive_until("forget")
+        assert (await _standing(key)).result == {
+            "ended": "exited", "exit_code": 0, "error": "a\ufffdb ?", "signal": {"deep": ["\ufffd"]}, "bytes": None,
+        }  # fmt: skip
+
+
+async def test_output_beyond_the_credit_is_refused() -> None:
+    agent, host = await _agent()
+    data = b"x" * 512 * 1024
+    async with _open() as socket:
+        await _meet(socket, host)
+        key = await _ask(agent, text="x")
+        await socket.receive_until("command")
+        for number in range(STORED_MOST // len(data) + 4):
+            await socket.send(_piece(key, number * len(data), data))
+        assert await _refusal(socket) == ("bad_message", 4400)
 
 
 async def test_what_nobody_waits_for_is_ended_over_there() -> None:

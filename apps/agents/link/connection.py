@@ -20,6 +20,8 @@ SEND_S = 20.0
 OUTBOX_BYTES_MOST = 8 * 1024 * 1024
 #: Output that waits for who asked for it; then the command over there waits.
 STORED_MOST = 4 * 1024 * 1024
+#: Output beyond what an agent was given credit for; it sends a quarter of that.
+BEYOND_MOST = 1024 * 1024
 BAD_MESSAGE, UNAUTHENTICATED, FORBIDDEN, SILENT, REPLACED, RESTART = 4400, 4401, 4403, 4408, 4409, 1012
 
 
@@ -52,6 +54,7 @@ class Connection:
     send: Send
     interval: float
     runs: dict[UUID, RunOutput] = field(default_factory=dict)
+    asked: set[UUID] = field(default_factory=set)  # what else it was sent and has yet to answer
     heard_at: float = field(default_factory=time.monotonic)
     load: tuple[float | None, float | None, float | None] | None = None  # cpu, memory, disk; percent
     close_code: int = 0
@@ -95,7 +98,7 @@ class Connection:
         """Take a piece of output.
 
         Raises:
-            ValueError: it is none, or one before it is missing.
+            ValueError: it is none, one before it is missing, or it comes without credit.
         """
         key, at = UUID(str(frame["id"])), frame["seq"]
         data = base64.b64decode(frame["data"], validate=True)
@@ -108,6 +111,8 @@ class Connection:
         if at + len(data) <= run.received:
             return  # it came before
         data = data[run.received - at :]
+        if run.received + len(data) > run.told + BEYOND_MOST:
+            raise ValueError("more output than it was given credit for")
         store(key, run.received, data)
         run.received += len(data)
 

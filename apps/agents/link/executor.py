@@ -283,7 +283,7 @@ def _outcome_of(standing: requests.Standing | None) -> Outcome:
     found = standing.result
     ended, error = str(found.get("ended")), str(found.get("error") or "")[:500]
     code = found.get("exit_code")
-    if ended == "exited" and (code is None or isinstance(code, int)):
+    if ended == "exited" and (code is None or (type(code) is int and abs(code) < 2**31)):
         return Outcome("exited", code, str(found.get("signal") or "")[:16], error)
     if ended in ("cancelled", "timed_out"):
         return Outcome(ended, error=error)

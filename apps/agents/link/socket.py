@@ -32,6 +32,7 @@ from apps.agents.services import connected, disconnected, prove, renew
 from apps.core import leases
 from apps.core.asgi.types import Receive, Scope, Send
 from apps.core.errors import DomainError
+from apps.fleet.logs.entries import storable
 from apps.fleet.services.samples import MOST_A_PUSH
 
 log = logging.getLogger(__name__)
@@ -183,13 +184,13 @@ class AgentSocket:
         elif kind == "output":
             one.output(frame, switchboard.store)
         elif kind == "exit":
-            ending = {name: frame.get(name) for name in ("exit_code", "signal", "ended", "error", "bytes")}
+            ending = _storable({name: frame.get(name) for name in ("exit_code", "signal", "ended", "error", "bytes")})
             key = UUID(str(frame["id"]))
             if key in one.runs and int(ending["bytes"] or 0) > one.runs[key].received:
                 ending["error"] = ending["error"] or "A part of its output was lost when the agent ended."
             switchboard.end(one, key, ending)
         elif kind == "result":
-            answer = {name: frame.get(name) for name in ("ok", "code", "message", "process")}
+            answer = _storable({name: frame.get(name) for name in ("ok", "code", "message", "process")})
             switchboard.end(one, UUID(str(frame["id"])), answer)
         elif kind == "renew":
             self._background(self._renew(one, str(frame["csr"])[:16_384]))
@@ -265,12 +266,21 @@ def _frame(text: str, most: int) -> dict[str, Any]:
     if len(text) > most:
         raise BadFrame(f"The frame has more than {most} characters.")
     try:
-        frame = json.loads(text)
+        frame = json.loads(text, parse_constant=lambda _: None)  # NaN and infinity are no JSON; no database takes them
     except (ValueError, RecursionError):
         raise BadFrame("The frame is no JSON.") from None
     if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
         raise BadFrame("A frame is an object with a type.")
     return frame
+
+
+def _storable(value: Any) -> Any:
+    """Return a value of JSON without what no database takes."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(name): _storable(one) for name, one in value.items()}
+    return [_storable(one) for one in value] if isinstance(value, list) else value
 
 
 def _load_of(sample: Any) -> tuple[float | None, float | None, float | None] | None:

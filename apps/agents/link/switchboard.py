@@ -193,6 +193,8 @@ class Switchboard:
         if request.kind in (requests.RUN, requests.SHELL):
             one.runs[request.id] = RunOutput()
             frame["type"] = "command"
+        elif request.kind in requests.ANSWERED:
+            one.asked.add(request.id)
         frame["id"] = str(request.run_id if request.kind not in requests.ANSWERED else request.id)
         one.tell(frame)
 
@@ -204,10 +206,13 @@ class Switchboard:
         self._store_soon()
 
     def end(self, one: Connection, key: UUID, ending: dict[str, Any]) -> None:
-        """Have the end of a request written down."""
+        """Have the end of a request written down. What the agent was not asked, or was told to forget, is not its."""
         run = one.runs.get(key)
         if run is not None:
             run.is_ended = True
+        elif key not in one.asked:
+            return
+        one.asked.discard(key)
         self._endings.append((key, ending))
         self._store_soon()
 
