@@ -1,9 +1,11 @@
 """The executor while its agent is away, and how what came of a request is told."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from apps.agents.link import executor, requests
@@ -101,6 +103,33 @@ def test_agent_that_does_not_end_a_command_is_not_waited_for(agent: Any, monkeyp
     outcome = _run(agent, cancelled=cancelled)
     assert outcome.ended == "cancelled" and "did not say" in outcome.error and len(asked) > 1
     assert AgentRequest.objects.get().cancel_asked_at is not None
+
+
+def test_bytes_of_a_run_are_counted_once_while_its_output_is_taken(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = requests.ask(agent=agent, kind="command", body={}, within_s=9)
+    _sent(agent)
+    requests.store_output([(key, 0, b"abc")], [])
+    taken: list[bytes] = []
+
+    def take() -> None:
+        try:
+            taken.append(requests.take_output(key))
+        finally:
+            connection.close()
+
+    taker = threading.Thread(target=take)
+
+    def meanwhile(execute: Any, sql: str, *arguments: Any) -> Any:
+        found = execute(sql, *arguments)
+        if "SUM(" in sql:  # the output is counted; who waits for it takes it before the rest is read
+            taker.start()
+            taker.join(0.5)
+        return found
+
+    with connection.execute_wrapper(meanwhile):
+        found = requests.runs_of(agent.pk, "n")
+    taker.join(10)
+    assert found == [{"id": str(key), "bytes": 3}] and taken == [b"abc"]
 
 
 @pytest.mark.parametrize(

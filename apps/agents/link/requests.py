@@ -184,18 +184,19 @@ def runs_of(agent_id: UUID, token: str) -> list[dict[str, Any]]:
     sent, and is not sent twice.
     """
     mine = AgentRequest.objects.filter(agent_id=agent_id, state__in=OPEN)
-    mine.filter(kind=SIGNAL).update(
-        state=RequestState.LOST, finished_at=timezone.now(), error="The connection to the agent broke off."
-    )
-    mine.update(connection_token=token)
-    stored = dict(
-        AgentOutput.objects.filter(request__agent_id=agent_id, request__state__in=OPEN)
-        .values_list("request_id")
-        .annotate(size=Sum(Length("data")))
-    )
-    return [
-        {"id": str(key), "bytes": credit + (stored.get(key) or 0)} for key, credit in mine.values_list("id", "credit")
-    ]
+    with transaction.atomic():
+        mine.filter(kind=SIGNAL).update(
+            state=RequestState.LOST, finished_at=timezone.now(), error="The connection to the agent broke off."
+        )
+        # From here on nobody takes output: what is taken between two readings would be counted in both, or in none.
+        mine.update(connection_token=token)
+        stored = dict(
+            AgentOutput.objects.filter(request__agent_id=agent_id, request__state__in=OPEN)
+            .values_list("request_id")
+            .annotate(size=Sum(Length("data")))
+        )
+        credits = list(mine.values_list("id", "credit"))
+    return [{"id": str(key), "bytes": credit + (stored.get(key) or 0)} for key, credit in credits]
 
 
 def store_output(pieces: Sequence[tuple[UUID, int, bytes]], endings: Sequence[tuple[UUID, dict[str, Any]]]) -> None:
