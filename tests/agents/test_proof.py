@@ -142,6 +142,18 @@ def test_revocation_tells_and_makes_the_connection_void() -> None:
     assert caught.value.code == "wrong_state"
 
 
+@pytest.mark.parametrize("end", [revoke_agent, delete_host_agent])
+def test_agent_that_is_revoked_after_its_proof_does_not_come_online(end: Any) -> None:
+    _, host = make_host_agent()
+    proven = _prove(host)
+    end(actor=ACTOR, agent=proven)
+    with pytest.raises(DomainError) as caught:
+        connected(agent=proven, owner="web:1", token="t1")
+    assert caught.value.status in (403, 404)
+    assert not HostAgentState.objects.exclude(connection_token="").exists()
+    assert not Event.objects.filter(name="worker.online").exists()
+
+
 def test_removing_the_agent_or_its_server_makes_the_connection_void() -> None:
     agent, _ = make_host_agent()
     kept, _ = make_host_agent()

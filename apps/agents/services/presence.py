@@ -9,8 +9,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.agents.models import HostAgent, HostAgentState
-from apps.agents.services.common import tell, tell_status
+from apps.agents.services.common import locked, tell, tell_status
 from apps.agents.states import Registration
+from apps.core.errors import Forbidden
 from apps.core.principals import system
 from apps.fleet.retention import silent_after_s
 
@@ -39,11 +40,18 @@ def connected(*, agent: HostAgent, owner: str, token: str, said: Mapping[str, st
         owner: the process that holds it, as in leases. token: names the connection.
         said: version, hostname, os, architecture, as the agent says.
 
+    Raises:
+        Forbidden: since it proved its key it was revoked, or its host was set up anew (403).
+        NotFound: it was removed (404).
+
     Emits: worker.online and agent.status, where the agent was not there.
     """
     now = timezone.now()
     with transaction.atomic():
-        row, state = _locked(agent.pk)
+        row = locked(agent)
+        if not row.is_approved or row.fingerprint != agent.fingerprint:
+            raise Forbidden("This agent was revoked. Enrol this host anew.", code="agent_revoked")
+        state = HostAgentState.objects.select_for_update().get(pk=row.pk)
         state.connection_owner, state.connection_token, state.connected_at = owner, token, now
         _note_said(row, said or {})
         _heard(row, state, now)
