@@ -3,9 +3,12 @@
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import logging
 import random
+import sqlite3
+import subprocess
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -31,6 +34,7 @@ FIRST_PAUSE_S, PAUSE_MOST_S, REFUSED_PAUSE_S = 0.5, 5.0, 60.0
 HURRIED_TRIES, LATER_PAUSE_S = 40, 15.0
 #: A connection that lasted for so long was a good one; after a shorter one the next pause is longer.
 STEADY_S = 10.0
+FAULT_PAUSE_S = 30.0
 RENEW_LOOK_S = 600.0
 #: Close codes after which an agent does not come back at once: not known, not trusted, another one took its place.
 _FINAL = (4401, 4403, 4409)
@@ -61,8 +65,8 @@ class Link:
         self.table: tuple[int, list[dict[str, Any]]] | None = None  # the newest process table and its sample's number
         self._socket: Any = None
         self._outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._sent = self._acked = 0
-        self._in_flight: list[int] = []
+        self._sent = 0
+        self._in_flight: dict[int, bool] = {}  # batches as they were sent; true: taken before an earlier one
         self._held_until = 0.0
         self._ignored: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -182,7 +186,7 @@ class Link:
         self.store.settle()
         log.info("connected as %s", welcome.get("agent_id"))
         self.is_connected = True
-        self._in_flight, self._sent, self._held_until = [], 0, 0.0
+        self._in_flight, self._sent, self._held_until = {}, 0, 0.0
         self._on_welcome(welcome)
         self.runs.agree([one for one in welcome.get("runs") or [] if isinstance(one, dict) and "id" in one])
         self.changed.set()
@@ -203,7 +207,12 @@ class Link:
             if len(self._in_flight) >= IN_FLIGHT_MOST:
                 self.changed.clear()
                 continue  # an answer wakes it
-            n, samples, lines = self.store.next(self._sent)
+            try:
+                n, samples, lines = self.store.next(self._sent)
+            except sqlite3.Error as error:
+                log.warning("what waits can't be read: %s", error)
+                await asyncio.sleep(FAULT_PAUSE_S)
+                continue
             if n == self._sent:
                 self.changed.clear()
                 continue
@@ -211,7 +220,7 @@ class Link:
                 samples[-1]["processes"]["all"] = fitting(self.table[1])
                 self.table = None
             self._sent = n
-            self._in_flight.append(n)
+            self._in_flight[n] = False
             frame = {"type": "batch", "n": n, "samples": samples, "logs": lines}
             if self.store.dropped:
                 frame["dropped"], self.store.dropped = self.store.dropped, 0
@@ -220,10 +229,13 @@ class Link:
 
     async def _renew(self) -> None:
         while True:
-            begin, end = await asyncio.get_running_loop().run_in_executor(None, self.folder.certificate_times)
-            if end - self.clock.now() < (end - begin) / 3:
-                ask = self.folder.request_for_certificate
-                self._queue({"type": "renew", "csr": await asyncio.get_running_loop().run_in_executor(None, ask)})
+            try:
+                begin, end = await asyncio.get_running_loop().run_in_executor(None, self.folder.certificate_times)
+                if end - self.clock.now() < (end - begin) / 3:
+                    ask = self.folder.request_for_certificate
+                    self._queue({"type": "renew", "csr": await asyncio.get_running_loop().run_in_executor(None, ask)})
+            except (OSError, ValueError, subprocess.SubprocessError) as error:
+                log.warning("the certificate could not be renewed now: %s", error)
             await asyncio.sleep(RENEW_LOOK_S * random.uniform(0.8, 1.2))
 
     # --- inwards ---------------------------------------------------------------------------------------------------
@@ -247,12 +259,11 @@ class Link:
             n = int(frame["n"])
             if "server_time" in frame:
                 self.clock.learn(seconds_of(frame["server_time"]))
-            self._in_flight = [one for one in self._in_flight if one > n]
-            self.store.drop(min(n, self._sent))
+            self._drop_taken(n)
             self.changed.set()
         elif kind == "wait":
             self._held_until = asyncio.get_running_loop().time() + min(300.0, max(1.0, float(frame["s"])))
-            self._in_flight, self._sent = [], 0
+            self._in_flight, self._sent = {}, 0
             self.changed.set()
         elif kind == "command":
             self.runs.begin(frame)
@@ -271,6 +282,16 @@ class Link:
         else:
             return False
         return True
+
+    def _drop_taken(self, n: int) -> None:
+        """Drop what was taken up to the first batch without an answer; an answer to an earlier sending is none."""
+        if n in self._in_flight:
+            self._in_flight[n] = True
+        taken = list(itertools.takewhile(self._in_flight.__getitem__, self._in_flight))
+        for one in taken:
+            del self._in_flight[one]
+        if taken:
+            self.store.drop(taken[-1])
 
     def _background(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import sqlite3
 import time
 import zlib
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 KEEP_S = 24 * 3600
 RUN_KEPT_S = 24 * 3600
 SPILL_MOST = 720  # parts kept in memory while the disk takes none
+MEMORY_MOST = 16 * 1024 * 1024  # bytes of parts where there is no file to keep them in
 PART_MOST = 200_000  # characters of a part's log lines: a frame of the platform takes at most a million
 _SAMPLE, _LINES = 0, 1
 _TABLES = """
@@ -36,9 +38,10 @@ class Store:
     """
 
     def __init__(self, path: Path, clock: Clock, most_bytes: int = 128 * 1024 * 1024) -> None:
-        self.clock, self.most_bytes = clock, most_bytes
+        self.clock = clock
         self._boot = boot_name()
-        self.db = _opened(path)
+        self.db, is_lasting = _opened(path)
+        self.most_bytes = most_bytes if is_lasting else min(most_bytes, MEMORY_MOST)
         self._size = self._one("SELECT COALESCE(SUM(size), 0) FROM part")
         last = self._one("SELECT MAX(seq) FROM sqlite_sequence WHERE name = 'part'") or 0
         self._n = max(last, self._one("SELECT MAX(n) FROM part") or 0)
@@ -152,7 +155,8 @@ class Store:
         rows = self.db.execute(
             "SELECT n, kind, wall, shift, body FROM part WHERE n > ? ORDER BY n LIMIT ?", (after, parts_most)
         ).fetchall()
-        for number, kind, wall, shift, body in [*rows, *(one for one in self._spill if one[0] > after)][:parts_most]:
+        rows += (one for one in self._spill if one[0] > after)
+        for number, kind, wall, shift, body in sorted(rows, key=lambda one: int(one[0]))[:parts_most]:
             try:
                 text = zlib.decompress(body)
                 value = json.loads(text)
@@ -231,16 +235,28 @@ def _dumps(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """Return the database, and whether it is the file: what can't be read is put aside, what a full disk keeps
+    closed stays as it is, for another start.
+    """
+    fault: sqlite3.Error
     try:
-        return _prepared(path)
+        return _prepared(path), True
     except sqlite3.DatabaseError as error:
+        fault = error
+    is_ours = not path.exists() or os.access(path, os.R_OK | os.W_OK)
+    if not isinstance(fault, sqlite3.OperationalError) or not is_ours:
         aside = path.with_name(f"{path.name}.broken-{int(time.time())}")
-        log.warning("%s can't be read (%s); it is put aside as %s", path, error, aside.name)
+        log.warning("%s can't be read (%s); it is put aside as %s", path, fault, aside.name)
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
                 Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
-        return _prepared(path)
+        try:
+            return _prepared(path), True
+        except sqlite3.DatabaseError as error:
+            fault = error
+    log.warning("%s can't be opened (%s): until the agent starts again it keeps in memory what waits", path, fault)
+    return _prepared(Path(":memory:")), False
 
 
 def _prepared(path: Path) -> sqlite3.Connection:
@@ -250,5 +266,6 @@ def _prepared(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA journal_size_limit=4194304")
     db.execute("PRAGMA cache_size=-512")
     db.executescript(_TABLES)
-    path.chmod(0o600)
+    if path.name != ":memory:":
+        path.chmod(0o600)
     return db

@@ -13,11 +13,12 @@ import pytest
 from websockets.asyncio.server import serve
 
 from agent import bundle, link
+from agent import store as store_module
 from agent.clock import Clock, iso_of
 from agent.identity import Folder, checked_url
 from agent.journal import PLACE, JournalFollower
 from agent.main import Agent
-from agent.store import SPILL_MOST, Store
+from agent.store import MEMORY_MOST, SPILL_MOST, Store
 from agent.tail import LINE_MOST, FileFollower, level_of, time_of
 from tests.support.agents import AgentProgram
 
@@ -157,6 +158,97 @@ def test_no_frame_is_larger_than_the_platform_takes(tmp_path: Path) -> None:
     fitting = link.fitting(table)
     assert fitting == table[: len(fitting)] and len(fitting) > 1000
     assert len(json.dumps(fitting, separators=(",", ":"))) <= link.TABLE_MOST and link.fitting(fitting) == fitting
+
+
+def test_what_was_kept_in_memory_for_a_while_is_sent_in_its_turn(tmp_path: Path) -> None:
+    store = Store(tmp_path / "agent.db", Clocks().clock())
+    for number in range(30):
+        store.db.execute(f"PRAGMA query_only = {'ON' if 5 <= number < 8 else 'OFF'}")
+        store.add_sample(_sample(number=number))
+    found: list[int] = []
+    n = 0
+    while more := store.next(n, parts_most=10)[1]:
+        n = store.next(n, parts_most=10)[0]
+        store.drop(n)
+        found += [one["number"] for one in more]
+    assert found == list(range(30)) and store.waiting == (0, 0)
+
+
+def test_store_that_a_full_disk_keeps_closed_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "agent.db"
+    Store(path, Clocks().clock()).add_sample(_sample())
+    prepare, tries = store_module._prepared, [path]
+
+    def on_full_disk(file: Path) -> sqlite3.Connection:
+        if file in tries:
+            raise sqlite3.OperationalError("database or disk is full")
+        return prepare(file)
+
+    monkeypatch.setattr(store_module, "_prepared", on_full_disk)
+    meanwhile = Store(path, Clocks().clock())
+    assert meanwhile.add_sample(_sample()) > 0 and meanwhile.begin_run("a") and not meanwhile.begin_run("a")
+    assert meanwhile.most_bytes == MEMORY_MOST
+    tries.clear()
+    assert len(Store(path, Clocks().clock()).next(0)[1]) == 1 and not list(tmp_path.glob("*.broken-*"))
+
+
+def _link(folder: Path) -> link.Link:
+    clock = Clocks().clock()
+    clock.learn(NOW)
+    found = link.Link(Folder(folder / "state"), Store(folder / "agent.db", clock), clock, "1", lambda frame: None)
+    found.is_connected = True
+    return found
+
+
+async def test_answers_out_of_turn_drop_nothing_that_was_not_taken(tmp_path: Path) -> None:
+    one = _link(tmp_path)
+    for number in range(6):
+        one.store.add_sample(_sample(number=number))
+    one._sent, one._in_flight = 6, {2: False, 4: False, 6: False}
+
+    def take(**frame: Any) -> list[int]:
+        one._take(json.dumps(frame))
+        return [part["number"] for part in one.store.next(0)[1]]
+
+    assert take(type="ack", n=4) == [0, 1, 2, 3, 4, 5]
+    assert take(type="ack", n=2) == [4, 5]
+    assert take(type="wait", s=1) == [4, 5]
+    one._sent, one._in_flight = 5, {5: False}  # sent again, in other pieces
+    assert take(type="ack", n=6) == [4, 5]  # late: of the first time
+    assert take(type="ack", n=5) == [5]
+
+
+async def test_fault_of_the_disk_ends_neither_sending_nor_renewing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "RENEW_LOOK_S", 0.01)
+    monkeypatch.setattr(link, "FAULT_PAUSE_S", 0.01)
+    one = _link(tmp_path)
+    one.store.add_sample(_sample())
+    one.changed.set()
+    read, faults = one.store.next, [sqlite3.OperationalError("disk I/O error"), OSError("no room")]
+
+    def next_parts(after: int) -> Any:
+        if faults:
+            raise faults.pop(0)
+        return read(after)
+
+    def times() -> tuple[float, float]:
+        if faults:
+            raise faults.pop()
+        return NOW - 10, NOW + 1
+
+    monkeypatch.setattr(one.store, "next", next_parts)
+    monkeypatch.setattr(one.folder, "certificate_times", times)
+    monkeypatch.setattr(one.folder, "request_for_certificate", lambda: "csr")
+    tasks = [asyncio.create_task(one._renew()), asyncio.create_task(one._send_parts())]
+    kinds: set[str] = set()
+    async with asyncio.timeout(20):
+        while kinds != {"batch", "renew"}:
+            kinds.add((await one._outbox.get())["type"])
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def test_broken_store_is_put_aside(tmp_path: Path) -> None:
