@@ -35,6 +35,9 @@ HURRIED_TRIES, LATER_PAUSE_S = 40, 15.0
 #: A connection that lasted for so long was a good one; after a shorter one the next pause is longer.
 STEADY_S = 10.0
 FAULT_PAUSE_S = 30.0
+#: Words for certificates that do not count; the key may. The platform says so of one that ended, and of one that is
+#: newer than the backup it was restored from.
+_COME_BACK = ("certificate_ended", "certificate_unknown")
 RENEW_LOOK_S = 600.0
 #: Close codes after which an agent does not come back at once: not known, not trusted, another one took its place.
 _FINAL = (4401, 4403, 4409)
@@ -67,6 +70,7 @@ class Link:
         self._outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._sent = 0
         self._in_flight: dict[int, bool] = {}  # batches as they were sent; true: taken before an earlier one
+        self._why_away = ""
         self._held_until = 0.0
         self._ignored: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -81,7 +85,7 @@ class Link:
     async def run(self) -> None:
         """Connect, and connect again, until cancelled."""
         loop = asyncio.get_running_loop()
-        failures, told = 0, ""
+        failures, told, is_back = 0, "", False
         while True:
             pause, begun = 0.0, loop.time()
             try:
@@ -89,7 +93,7 @@ class Link:
                 told = ""
             except Refused as error:
                 told = self._tell(told, f"the platform refuses this agent: {error}")
-                is_back = error.code == "certificate_ended" and await self._come_back()
+                is_back = not is_back and error.code in _COME_BACK and await self._come_back()
                 pause = (1 if is_back else REFUSED_PAUSE_S) * random.uniform(0.8, 1.2)
             except (OSError, WebSocketException, ConnectionClosed, asyncio.TimeoutError, ValueError) as error:  # noqa: UP041
                 told = self._tell(told, f"no connection: {error or type(error).__name__}")
@@ -115,7 +119,7 @@ class Link:
         try:
             return await asyncio.get_running_loop().run_in_executor(None, ask)
         except (Refused, OSError, ValueError) as error:
-            log.warning("no new certificate: %s", error)
+            self._why_away = self._tell(self._why_away, f"no new certificate: {error}")
             return False
 
     def _tell(self, told: str, sentence: str) -> str:

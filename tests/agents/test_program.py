@@ -17,7 +17,7 @@ from django.utils import timezone
 from apps.agents.link.executor import AgentExecutor, executor_by_agent
 from apps.agents.link.requests import is_there
 from apps.agents.models import AgentCertificate, AgentOutput, AgentRequest, HostAgent, HostAgentState
-from apps.agents.services import revoke_agent
+from apps.agents.services import renew, revoke_agent
 from apps.core import runtime_settings
 from apps.core.errors import Conflict, Forbidden, Invalid, NotFound
 from apps.core.principals import system
@@ -270,6 +270,17 @@ def test_host_that_was_away_for_longer_than_its_certificate_comes_back_by_its_ke
         pair.wait_until_there()
         assert AgentCertificate.objects.count() == 2
     assert (pair.program.folder / "certificate.pem").read_text() != pair.host.certificate
+
+
+def test_host_whose_certificate_is_not_known_any_more_comes_back_by_its_key(
+    served: ServedSockets, tmp_path: Path
+) -> None:
+    # As after a backup was restored that is older than the certificate.
+    pair = Pair(served, tmp_path / "state")
+    pair.host.certificate, _ = renew(agent=pair.agent, csr=pair.host.csr)
+    AgentCertificate.objects.filter(pem=pair.host.certificate).delete()
+    with pair.program.admit(pair.host, served.url):
+        pair.wait_until_there()
 
 
 def test_certificate_is_renewed_in_its_last_third(served: ServedSockets, tmp_path: Path) -> None:
