@@ -106,6 +106,7 @@ class Store:
         with self.db:
             self.db.execute("INSERT INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             self.db.executemany("INSERT OR REPLACE INTO place VALUES (?, ?)", list(places.items()))
+            self.db.execute("DELETE FROM place WHERE position = ''")
         self._size += row[6]
 
     def _drop_oldest(self, share: float) -> None:

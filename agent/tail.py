@@ -91,6 +91,14 @@ class TailedFile:
             self._begin_anew()
         return lines
 
+    @property
+    def was_renamed(self) -> bool:
+        """Return whether it lies beside its path by another name."""
+        beside = self._renamed()
+        if beside is not None:
+            beside.close()
+        return beside is not None
+
     def close(self) -> None:
         """Let go of the file."""
         if self._handle is not None:
@@ -179,6 +187,7 @@ class FileFollower:
         self._is_docker = is_docker
         self._places = places
         self._files: dict[str, TailedFile] = {}
+        self._gone: set[str] = set()
         self._names: dict[str, str] = {}
         self._looked_at = 0.0
         self._told: set[str] = set()
@@ -190,11 +199,12 @@ class FileFollower:
             self.patterns, self._looked_at = list(patterns), 0.0
 
     def read(self, now: float, lines_most: int = 2000) -> tuple[list[dict[str, Any]], dict[str, str]]:
-        """Return the next lines, and the places to remember with them."""
+        """Return the next lines, and the places to remember with them; "" is none any more."""
         if time.monotonic() - self._looked_at >= LOOK_EVERY_S or not self._looked_at:
             self._look()
         lines: list[dict[str, Any]] = []
         places: dict[str, str] = {}
+        read_out: list[str] = []
         for path, file in self._files.items():
             if len(lines) >= lines_most:
                 break
@@ -202,14 +212,31 @@ class FileFollower:
             try:
                 found = file.read()
             except OSError as error:
+                read_out.append(path)
                 if path not in self._told:
                     self._told.add(path)
                     log.warning("%s can't be read: %s", path, error.strerror)
                 continue
+            if not found:
+                read_out.append(path)
             lines += (self._line(path, identity, text, now) for identity, text in found)
             if file.place != before or self._places.get(path) is None:
                 places[path] = self._places[path] = file.place
+        for path in self._gone.intersection(read_out):
+            places.update(self._let_go(path))
         return lines, places
+
+    def _let_go(self, path: str) -> dict[str, str]:
+        """Close a file that is gone. One that was only renamed keeps its place, for its rest when it is made anew."""
+        file = self._files.pop(path)
+        self._gone.discard(path)
+        self._names.pop(path, None)
+        self._told.discard(path)
+        file.close()
+        if file.was_renamed:
+            return {}
+        self._places.pop(path, None)
+        return {path: ""}
 
     def _look(self) -> None:
         self._looked_at = time.monotonic()
@@ -219,9 +246,8 @@ class FileFollower:
                 # What is there at the very first look is history; what comes later is news from its beginning on.
                 place = self._places.get(path, "")
                 self._files[path] = TailedFile(path, place, from_end=self._is_first)
-        for path in set(self._files) - set(paths):
-            if not Path(path).exists():
-                self._files.pop(path).close()
+        # What was written last is read before they are let go.
+        self._gone = {path for path in set(self._files) - set(paths) if not Path(path).exists()}
         self._is_first = self._is_first and not self.patterns
 
     def _line(self, path: str, identity: str, text: str, now: float) -> dict[str, Any]:

@@ -318,6 +318,33 @@ def test_log_files_are_followed_through_all_that_happens_to_them(tmp_path: Path)
     assert [len(one) for one in logs.read()] == [22, 16_384, 16_384, 7_232]
 
 
+def test_last_words_of_a_removed_file_are_read_and_its_place_is_forgotten(tmp_path: Path) -> None:
+    store = Store(tmp_path / "agent.db", Clocks().clock())
+    follower = FileFollower(store.places())
+    follower.follow([f"{tmp_path}/*.log"])
+
+    def read() -> list[str]:
+        follower._looked_at = 0.0
+        lines, places = follower.read(NOW)
+        store.add_lines(lines, places)
+        return [one["message"] for one in lines]
+
+    for name in ("kept.log", "renamed.log", "removed.log"):
+        (tmp_path / name).write_text("history\n")
+    assert read() == [] and len(store.places()) == 3
+    for name in ("renamed.log", "removed.log"):
+        _append(tmp_path / name, f"last words of {name}\n")
+    (tmp_path / "removed.log").unlink()
+    (tmp_path / "renamed.log").rename(tmp_path / "renamed.log.1")
+    assert sorted(read()) == ["last words of removed.log", "last words of renamed.log"]
+    assert read() == []
+    # It was renamed and may be made anew; what else is gone is of no use, and containers come and go by the thousand.
+    assert sorted(Path(one).name for one in store.places()) == ["kept.log", "renamed.log"]
+    _append(tmp_path / "renamed.log.1", "late\n")
+    (tmp_path / "renamed.log").write_text("anew\n")
+    assert [*read(), *read(), *read()] == ["late", "anew"]
+
+
 def test_what_containers_write_has_their_names(tmp_path: Path) -> None:
     folder = tmp_path / "abc"
     folder.mkdir()
