@@ -105,6 +105,25 @@ def test_agent_that_does_not_end_a_command_is_not_waited_for(agent: Any, monkeyp
     assert AgentRequest.objects.get().cancel_asked_at is not None
 
 
+def test_command_whose_time_is_over_is_not_called_cancelled(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "LATE_S", -20)  # the agent took it late: its own time is not over yet
+
+    def cancelled() -> bool:
+        waiting = requests.open_requests([agent.pk])
+        _sent(agent)
+        requests.store_output([], [(one.id, {"ended": "cancelled"}) for one in waiting])
+        return False
+
+    assert _run(agent, cancelled=cancelled).ended == "timed_out"
+
+
+def test_input_is_sent_to_an_agent_that_comes_back_in_time(agent: Any) -> None:
+    key = requests.ask(agent=agent, kind="command", body={}, within_s=9)
+    executor._send_input(agent, key, b"x" * (executor.INPUT_PIECE + 1), at=0)
+    border = timezone.now() + timedelta(seconds=executor.AWAY_S)
+    assert AgentRequest.objects.filter(run_id=key, expires_at__gt=border).count() == 2
+
+
 def test_bytes_of_a_run_are_counted_once_while_its_output_is_taken(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     key = requests.ask(agent=agent, kind="command", body={}, within_s=9)
     _sent(agent)

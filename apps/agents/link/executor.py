@@ -4,6 +4,7 @@ import base64
 import threading
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -157,7 +158,9 @@ class AgentExecutor:
                 on_output(data)
             elif standing is None or standing.state in _ENDED:
                 requests.forget(asked.id)
-                return _outcome_of(standing)
+                outcome = _outcome_of(standing)
+                # To the agent every wish for an end is one to cancel.
+                return replace(outcome, ended=wish) if wish and outcome.ended == "cancelled" else outcome
             if not wish and (cancelled() or deadline.is_over):
                 wish, wished_at = "timed_out" if deadline.is_over else "cancelled", time.monotonic()
                 if requests.wish_end(asked.id):
@@ -274,7 +277,8 @@ def _send_input(agent: HostAgent, request_id: UUID, data: bytes, *, at: int) -> 
 
 def _ask_input(agent: HostAgent, request_id: UUID, data: bytes, *, at: int, is_last: bool) -> None:
     body = {"data": base64.b64encode(data).decode(), "at": at, "last": is_last}
-    requests.ask(agent=agent, kind="stdin", body=body, run_id=request_id, within_s=SEND_WITHIN_S)
+    # A run goes on without its agent for a while; the input that it waits for must not have ended by then.
+    requests.ask(agent=agent, kind="stdin", body=body, run_id=request_id, within_s=SEND_WITHIN_S + AWAY_S)
 
 
 def _outcome_of(standing: requests.Standing | None) -> Outcome:
