@@ -191,6 +191,7 @@ class FileFollower:
         self._names: dict[str, str] = {}
         self._looked_at = 0.0
         self._told: set[str] = set()
+        self._is_told = False
         self._is_first = True
 
     def follow(self, patterns: list[str]) -> None:
@@ -240,7 +241,13 @@ class FileFollower:
 
     def _look(self) -> None:
         self._looked_at = time.monotonic()
-        paths = sorted({path for pattern in self.patterns for path in glob.glob(pattern)})[:FILES_MOST]  # noqa: PTH207
+        paths = sorted({path for pattern in self.patterns for path in glob.glob(pattern)})  # noqa: PTH207
+        if len(paths) > FILES_MOST and not self._is_told:
+            self._is_told = True
+            log.warning(
+                "%d log files are to be followed, and %d are: the others are passed over", len(paths), FILES_MOST
+            )
+        paths = paths[:FILES_MOST]
         for path in paths:
             if path not in self._files and Path(path).is_file() and not path.endswith((".gz", ".xz", ".bz2", ".zst")):
                 # What is there at the very first look is history; what comes later is news from its beginning on.

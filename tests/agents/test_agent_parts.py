@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import serve
 
-from agent import bundle, link
+from agent import bundle, link, tail
 from agent import store as store_module
 from agent.clock import Clock, iso_of
 from agent.identity import Folder, checked_url
@@ -343,6 +343,22 @@ def test_last_words_of_a_removed_file_are_read_and_its_place_is_forgotten(tmp_pa
     _append(tmp_path / "renamed.log.1", "late\n")
     (tmp_path / "renamed.log").write_text("anew\n")
     assert [*read(), *read(), *read()] == ["late", "anew"]
+
+
+def test_files_that_are_too_many_are_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tail, "FILES_MOST", 2)
+    for name in "abc":
+        (tmp_path / f"{name}.log").write_text("")
+    logs = Logs(tmp_path)
+    assert logs.read() == []
+    for name in "abc":
+        _append(tmp_path / f"{name}.log", f"{name}\n")
+    assert logs.read() == ["a", "b"] and logs.read() == []
+    assert [record.getMessage() for record in caplog.records] == [
+        "3 log files are to be followed, and 2 are: the others are passed over"
+    ]
 
 
 def test_what_containers_write_has_their_names(tmp_path: Path) -> None:
