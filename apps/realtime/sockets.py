@@ -157,7 +157,7 @@ class EventSocket:
         try:
             body = json.loads(message.get("text") or "{}")
             token = body.get("token") or body.get("api_key") or ""
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             token = ""
         if not token:
             raise Unauthenticated('Send {"type": "auth", "token": "<access token>"} first.')
@@ -197,7 +197,7 @@ class EventSocket:
                 body = json.loads(text)
                 if not isinstance(body, dict):
                     raise ValueError
-            except ValueError:
+            except (ValueError, RecursionError):
                 follower.tell(_error("This is not a JSON object."))
                 continue
             await self._obey(follower, body)

@@ -123,6 +123,7 @@ async def test_resume_from_the_future_is_answered_reset() -> None:
     "message",
     [
         "no json",
+        "[" * 30_000,
         "[]",
         {"type": "dance"},
         {"type": "subscribe"},
