@@ -51,6 +51,7 @@ def test_person_adds_a_host_compares_and_lets_it_in() -> None:
     assert "BEGIN CERTIFICATE" in enrolment_status(poll_token=enrolled.poll_token).certificate
     detail = console.get(answer.url).content.decode()
     assert fingerprint in detail and "Let in" in detail and "wke_" not in detail
+    agent.refresh_from_db()  # with the key it was let in with, as the proof reads it
     connected(agent=agent, owner="web:1", token="t", said={"version": "1.0"})
     assert "Online" in console.get(LIST).content.decode()
     revoked = console.post(_page("hostagent_do", agent.pk, "revoke"), {"note": "sold"}, follow=True).content.decode()
