@@ -18,6 +18,7 @@ PARTS = (
     "agent/tail.py",
     "agent/journal.py",
     "agent/signals.py",
+    "agent/engine.py",
     "agent/running.py",
     "agent/link.py",
     "agent/main.py",

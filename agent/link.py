@@ -18,6 +18,7 @@ import websockets
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from agent.clock import Clock
+from agent.engine import Engine
 from agent.identity import Folder, Refused, about_this_host, ask_to_be_let_in, tls_of
 from agent.running import Runs
 from agent.signals import signal_process
@@ -64,6 +65,8 @@ class Link:
         self._on_welcome = on_welcome
         self.changed = asyncio.Event()
         self.runs = Runs(store, self._queue)
+        self.engine = Engine()
+        self.engine_used = asyncio.Event()  # something was done to a container: the list is old
         self.is_connected = self.was_welcome = False
         self.table: tuple[int, list[dict[str, Any]]] | None = None  # the newest process table and its sample's number
         self._socket: Any = None
@@ -277,6 +280,8 @@ class Link:
             self.runs.forget(str(frame["id"]))
         elif kind == "signal":
             self._background(self._signal(frame))
+        elif kind == "container":
+            self._background(self._ask_engine(frame))
         elif kind in ("interval", "logs"):
             self._on_welcome(frame)
         elif kind == "certificate":
@@ -313,6 +318,12 @@ class Link:
         arguments = (int(frame["pid"]), str(frame["start_time"]), int(frame["number"]))
         answer = await asyncio.get_running_loop().run_in_executor(None, signal_process, *arguments)
         self._queue({"type": "result", "id": frame["id"], **answer})
+
+    async def _ask_engine(self, frame: dict[str, Any]) -> None:
+        answer = await self.engine.answer(frame)
+        self._queue({"type": "result", "id": frame["id"], **answer})
+        if frame.get("action") != "logs":
+            self.engine_used.set()
 
     async def close(self) -> None:
         """Say goodbye."""

@@ -22,12 +22,13 @@ from agent.journal import PLACE, JournalFollower
 from agent.link import Link
 from agent.store import Store
 from agent.tail import FileFollower
-from apps.fleet.sampler.host import HostReader
+from apps.fleet.sampler.host import ABSENT, HostReader
 
 log = logging.getLogger(__name__)
 
 STATE = "/var/lib/watchkeeper-agent"
 INTERVAL_S = 5.0
+CONTAINERS_EVERY_S = 15.0
 DOCKER_LOGS = "/var/lib/docker/containers/*/*-json.log"
 
 
@@ -45,6 +46,8 @@ class Agent:
         self.docker = FileFollower(dict(places), is_docker=True)
         self.journal = JournalFollower(places.get(PLACE, ""))
         self.interval = INTERVAL_S
+        self._containers = ABSENT  # the newest list, for the next sample
+        self._hurry = asyncio.Event()  # a sample is wanted now
         self._wants_journal = False
         self._journal_task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sampler")
@@ -75,7 +78,10 @@ class Agent:
         """Run until cancelled."""
         self.link.runs.end_left_behind()
         self._choose_logs()
-        parts = [self._sample_forever, self._read_logs_forever, self._tidy_forever, self.link.run]
+        parts = [
+            self._sample_forever, self._list_containers_forever, self._read_logs_forever, self._tidy_forever,
+            self.link.run,
+        ]  # fmt: skip
         tasks = [asyncio.ensure_future(_again_and_again(part)) for part in parts]
         try:
             await asyncio.gather(*tasks)
@@ -94,6 +100,7 @@ class Agent:
         due = loop.time()
         while True:
             snapshot = await loop.run_in_executor(self._thread, self.reader.snapshot)
+            snapshot["docker"] = self._containers
             table = snapshot["processes"].pop("all", None) if "processes" in snapshot else None
             number = self.store.add_sample(snapshot)
             if table is not None:
@@ -101,8 +108,18 @@ class Agent:
             self.link.changed.set()
             due = max(due + self.interval, loop.time() + 0.2)
             while loop.time() < due:
-                await asyncio.sleep(min(1.0, due - loop.time()))
+                if await _is_set_within(self._hurry, min(1.0, due - loop.time())):
+                    due = loop.time()
                 due = min(due, loop.time() + self.interval)
+
+    async def _list_containers_forever(self) -> None:
+        # Apart from the samples: an engine that is slow must not hold them up.
+        is_news = False
+        while True:
+            self._containers = await self.link.engine.containers()
+            if is_news:
+                self._hurry.set()
+            is_news = await _is_set_within(self.link.engine_used, CONTAINERS_EVERY_S)
 
     async def _read_logs_forever(self) -> None:
         while True:
@@ -122,6 +139,16 @@ class Agent:
         while True:
             self.store.drop_old()
             await asyncio.sleep(300)
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, and clear it; False where the time was over first."""
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except asyncio.TimeoutError:  # noqa: UP041
+        return False
+    event.clear()
+    return True
 
 
 async def _again_and_again(part: Any) -> None:
