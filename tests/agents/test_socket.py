@@ -277,6 +277,26 @@ async def test_output_beyond_the_credit_is_refused() -> None:
         assert await _refusal(socket) == ("bad_message", 4400)
 
 
+async def test_question_is_sent_once_and_its_answer_is_kept_without_what_no_database_takes() -> None:
+    agent, host = await _agent()
+    answered = await _ask(agent, "container", action="logs", container="web")
+    async with _open() as socket:
+        await _meet(socket, host)
+        asked = await socket.receive_until("container")
+        assert (asked["id"], asked["action"], asked["container"]) == (str(answered), "logs", "web")
+        lines = '["nul \\u0000", "half \\ud800", NaN, "whole"]'
+        await socket.send(f'{{"type": "result", "id": "{answered}", "ok": true, "lines": {lines}, "more": 1}}')
+        await _state(answered, "done")
+        assert (await _standing(answered)).result == {"ok": True, "lines": ["nul \ufffd", "half ?", None, "whole"]}
+        broken = await _ask(agent, "container", action="stop", container="web")
+        await socket.receive_until("container")
+    async with _open() as socket:
+        # It may have been stopped: nobody asks for it a second time.
+        assert (await _meet(socket, host))["runs"] == []
+        standing = await _standing(broken)
+        assert (standing.state, standing.result) == ("lost", {})
+
+
 async def test_what_nobody_waits_for_is_ended_over_there() -> None:
     agent, host = await _agent()
     async with _open() as socket:

@@ -188,20 +188,52 @@ class AgentExecutor:
             Invalid: the signal is not sent (422). Forbidden: the process is protected, or not the agent's to signal
             (403). NotFound: it has ended (404). Conflict: the agent did not answer (409).
         """
-        asked = _Asked(self.agent, requests.SIGNAL, {"pid": pid, "start_time": start_time, "number": number})
-        until = time.monotonic() + SEND_WITHIN_S
-        while time.monotonic() < until:
-            standing = requests.standing_of(asked.id)
-            if standing is None or standing.state in _ENDED:
-                requests.forget(asked.id)
-                return _answer_of(standing)
-            try:
-                asked.keep()
-            except SshFault:
-                break
-            asked.wait(POLL_S)
-        requests.give_up(asked.id)
-        raise Conflict(f"The agent of {self.agent.name} did not answer.", code="agent_silent")
+        body = {"pid": pid, "start_time": start_time, "number": number}
+        try:
+            return _answer_of(ask_agent(self.agent, requests.SIGNAL, body, answer_s=SEND_WITHIN_S))
+        except NoAnswer as error:
+            raise Conflict(str(error), code="agent_silent") from error
+
+
+class NoAnswer(Exception):
+    """An agent did not answer a question; the text is a sentence.
+
+    Args:
+        was_sent: it may have been followed nevertheless; else it never will be.
+    """
+
+    def __init__(self, sentence: str, *, was_sent: bool) -> None:
+        super().__init__(sentence)
+        self.was_sent = was_sent
+
+
+def ask_agent(agent: HostAgent, kind: str, body: dict[str, Any], *, answer_s: float) -> requests.Standing:
+    """Ask an agent for something that it does at once, and return what it answered.
+
+    Args:
+        kind: one of `requests.QUESTIONS`.
+        answer_s: how long the answer may take.
+
+    Raises:
+        NoAnswer: there was none in time, or the connection broke off.
+    """
+    asked = _Asked(agent, kind, body)
+    until = time.monotonic() + answer_s
+    while time.monotonic() < until:
+        standing = requests.standing_of(asked.id)
+        if standing is not None and standing.state == RequestState.DONE:
+            requests.forget(asked.id)
+            return standing
+        if standing is None or standing.state in _ENDED:
+            requests.forget(asked.id)
+            raise NoAnswer((standing and standing.error) or "The agent did not take it.", was_sent=True)
+        try:
+            asked.keep()
+        except SshFault:
+            break
+        asked.wait(min(POLL_S, max(LEAST_S, until - time.monotonic())))
+    requests.give_up(asked.id)
+    raise NoAnswer(f"The agent of {agent.name} did not answer.", was_sent=requests.was_sent(asked.id))
 
 
 class AgentShell:
@@ -298,9 +330,7 @@ def _outcome_of(standing: requests.Standing | None) -> Outcome:
     return Outcome("lost", error=error or "The agent ended meanwhile; what became of it is not known.")
 
 
-def _answer_of(standing: requests.Standing | None) -> dict[str, Any] | None:
-    if standing is None or standing.state != RequestState.DONE:
-        raise Conflict((standing and standing.error) or "The agent did not take it.", code="agent_silent")
+def _answer_of(standing: requests.Standing) -> dict[str, Any] | None:
     found = standing.result
     if found.get("ok"):
         process = found.get("process")
@@ -315,6 +345,12 @@ def _answer_of(standing: requests.Standing | None) -> dict[str, Any] | None:
     raise refusals.get(code) or Conflict(sentence, code="signal_failed")
 
 
+def agent_of(server: Server) -> HostAgent | None:
+    """Return the approved agent of a server."""
+    rows = HostAgent.objects.current().select_related("server")
+    return rows.filter(server_id=server.pk, registration=Registration.APPROVED).first()
+
+
 def executor_by_agent(server: Server, actor: Principal) -> Executor | None:
     """Return the way through the server's agent; None where it has none, or another way leads there while it is away.
 
@@ -323,12 +359,7 @@ def executor_by_agent(server: Server, actor: Principal) -> Executor | None:
     """
     if server.is_local:
         return None  # the platform's own host has its own rules
-    agent = (
-        HostAgent.objects.current()
-        .select_related("server")
-        .filter(server_id=server.pk, registration=Registration.APPROVED)
-        .first()
-    )
+    agent = agent_of(server)
     if agent is None:
         return None
     if requests.is_there(agent.pk):

@@ -21,9 +21,11 @@ LEASE_S = 20.0
 #: An agent that was silent for so long is not there, whatever its row says.
 SILENT_S = 20.0
 KEPT = timedelta(hours=1)
-RUN, SHELL, SIGNAL = "command", "shell", "signal"
+RUN, SHELL, SIGNAL, CONTAINER = "command", "shell", "signal", "container"
+#: Kinds that are done at once and answered by one `result`.
+QUESTIONS = (SIGNAL, CONTAINER)
 #: Kinds that have an answer; the others (stdin, resize) are gone once sent.
-ANSWERED = (RUN, SHELL, SIGNAL)
+ANSWERED = (RUN, SHELL, *QUESTIONS)
 OPEN = (RequestState.SENT, RequestState.RUNNING)
 
 
@@ -65,6 +67,11 @@ def standing_of(request_id: UUID) -> Standing | None:
     """Return how a request stands; None where it is gone."""
     row = AgentRequest.objects.filter(pk=request_id).values_list("state", "result", "error").first()
     return Standing(*row) if row else None
+
+
+def was_sent(request_id: UUID) -> bool:
+    """Return whether a request has left for its agent."""
+    return AgentRequest.objects.filter(pk=request_id, sent_at__isnull=False).exists()
 
 
 def renew(request_id: UUID) -> None:
@@ -180,12 +187,12 @@ def leave(request_id: UUID) -> None:
 def runs_of(agent_id: UUID, token: str) -> list[dict[str, Any]]:
     """Return what an agent that has come back is running for somebody, with the bytes of output that are here.
 
-    What it was sent belongs to its new connection from here on. A signal that was under way is lost: it may have been
-    sent, and is not sent twice.
+    What it was sent belongs to its new connection from here on. A question that was under way is lost: it may have
+    been followed, and is not sent twice.
     """
     mine = AgentRequest.objects.filter(agent_id=agent_id, state__in=OPEN)
     with transaction.atomic():
-        mine.filter(kind=SIGNAL).update(
+        mine.filter(kind__in=QUESTIONS).update(
             state=RequestState.LOST, finished_at=timezone.now(), error="The connection to the agent broke off."
         )
         # From here on nobody takes output: what is taken between two readings would be counted in both, or in none.

@@ -43,6 +43,8 @@ HELLO_MOST = 64 * 1024
 FRAME_MOST = 1024 * 1024
 UNPROVEN_MOST = 2000
 BATCHES_MOST = 8  # of one agent, waiting for the disk
+#: What the answer to a question may hold, by its kind: of a signal the process, of a container also its lines.
+_ANSWERS = ("ok", "code", "message", "process", "container", "lines", "is_cut")
 _SAID = ("version", "hostname", "os", "architecture")
 
 
@@ -190,8 +192,8 @@ class AgentSocket:
                 ending["error"] = ending["error"] or "A part of its output was lost when the agent ended."
             switchboard.end(one, key, ending)
         elif kind == "result":
-            answer = _storable({name: frame.get(name) for name in ("ok", "code", "message", "process")})
-            switchboard.end(one, UUID(str(frame["id"])), answer)
+            answer = {name: frame[name] for name in _ANSWERS if name in frame}
+            switchboard.end(one, UUID(str(frame["id"])), _storable(answer))
         elif kind == "renew":
             self._background(self._renew(one, str(frame["csr"])[:16_384]))
         else:
@@ -275,7 +277,7 @@ def _frame(text: str, most: int) -> dict[str, Any]:
 
 
 def _storable(value: Any) -> Any:
-    """Return a value of JSON without what no database takes."""
+    """Return what an agent said without what no database takes; one bad text would keep all the others out."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, dict):
