@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run/podman/podman.sock")
 CONTAINERS_MOST = 200
+BLOCK_MOST = 128 * 1024  # of the list as JSON; a sample may have 512 KiB
 TEXT_MOST, NAME_MOST, PORTS_MOST = 255, 200, 32
 LIST_S, ANSWER_S = 5.0, 8.0
 STOP_S, STOP_MOST_S = 10, 60
@@ -70,7 +71,7 @@ class Engine:
             return {"available": False, "reason": str(fault)}
         self._told = ""
         rows.sort(key=lambda one: (one["state"] != "running", one["name"]))
-        return {"available": True, "total": len(rows), "containers": rows[:CONTAINERS_MOST]}
+        return {"available": True, "total": len(rows), "containers": _fitting(rows)}
 
     # --- what is asked ---------------------------------------------------------------------------------------------
 
@@ -276,6 +277,16 @@ def _all_shown(found: Any) -> list[dict[str, Any]]:
         return [_shown(one) for one in found]
     except (AttributeError, LookupError, TypeError):
         raise EngineFault("failed", "The container engine did not answer with a list of containers.") from None
+
+
+def _fitting(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first rows, as many as a sample takes."""
+    size = 0
+    for count, row in enumerate(rows[:CONTAINERS_MOST]):
+        size += len(json.dumps(row)) + 1
+        if size > BLOCK_MOST:
+            return rows[:count]
+    return rows[:CONTAINERS_MOST]
 
 
 def _shown(one: Mapping[str, Any]) -> dict[str, Any]:

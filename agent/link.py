@@ -69,6 +69,8 @@ class Link:
         self.engine_used = asyncio.Event()  # something was done to a container: the list is old
         self.is_connected = self.was_welcome = False
         self.table: tuple[int, list[dict[str, Any]]] | None = None  # the newest process table and its sample's number
+        self.containers: dict[str, Any] = {"available": False}  # the newest list, for the newest sample alone
+        self.newest_sample = 0
         self._socket: Any = None
         self._outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._sent = 0
@@ -226,6 +228,8 @@ class Link:
             if samples and self.table and self._sent < self.table[0] <= n and "processes" in samples[-1]:
                 samples[-1]["processes"]["all"] = fitting(self.table[1])
                 self.table = None
+            if samples and self._sent < self.newest_sample <= n:
+                samples[-1]["docker"] = self.containers
             self._sent = n
             self._in_flight[n] = False
             frame = {"type": "batch", "n": n, "samples": samples, "logs": lines}

@@ -22,7 +22,7 @@ from agent.journal import PLACE, JournalFollower
 from agent.link import Link
 from agent.store import Store
 from agent.tail import FileFollower
-from apps.fleet.sampler.host import ABSENT, HostReader
+from apps.fleet.sampler.host import HostReader
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,6 @@ class Agent:
         self.docker = FileFollower(dict(places), is_docker=True)
         self.journal = JournalFollower(places.get(PLACE, ""))
         self.interval = INTERVAL_S
-        self._containers = ABSENT  # the newest list, for the next sample
         self._hurry = asyncio.Event()  # a sample is wanted now
         self._wants_journal = False
         self._journal_task: asyncio.Task[None] | None = None
@@ -100,9 +99,8 @@ class Agent:
         due = loop.time()
         while True:
             snapshot = await loop.run_in_executor(self._thread, self.reader.snapshot)
-            snapshot["docker"] = self._containers
             table = snapshot["processes"].pop("all", None) if "processes" in snapshot else None
-            number = self.store.add_sample(snapshot)
+            number = self.link.newest_sample = self.store.add_sample(snapshot)
             if table is not None:
                 self.link.table = (number, table)  # not kept on the disk: only the newest is of use
             self.link.changed.set()
@@ -116,7 +114,7 @@ class Agent:
         # Apart from the samples: an engine that is slow must not hold them up.
         is_news = False
         while True:
-            self._containers = await self.link.engine.containers()
+            self.link.containers = await self.link.engine.containers()
             if is_news:
                 self._hurry.set()
             is_news = await _is_set_within(self.link.engine_used, CONTAINERS_EVERY_S)

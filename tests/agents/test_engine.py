@@ -55,6 +55,18 @@ def test_ports_are_named_once_for_both_families() -> None:
     ]
 
 
+def test_list_has_bounds(docker: ContainerEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        docker.docker("create", "--name", f"many-{number}", "--network", "none", IMAGE, "/bin/sh")
+    every = asyncio.run(Engine(docker.socket).containers())
+    assert every["total"] == len(every["containers"]) >= 3
+    monkeypatch.setattr(module, "CONTAINERS_MOST", 2)
+    few = asyncio.run(Engine(docker.socket).containers())
+    assert (few["total"], few["containers"]) == (every["total"], every["containers"][:2])
+    monkeypatch.setattr(module, "BLOCK_MOST", 10)
+    assert asyncio.run(Engine(docker.socket).containers())["containers"] == []
+
+
 def test_container_is_started_stopped_and_restarted_once_each(docker: ContainerEngine) -> None:
     engine = Engine(docker.socket)
     identity = docker.run("acted-on", WAITS)
