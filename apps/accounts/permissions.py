@@ -126,6 +126,13 @@ PERMISSIONS: tuple[Permission, ...] = (
         view=(VIEWER, "See processes."),
         signal=(OPERATOR, "Send a signal to a process."),
     ),
+    *_codes(
+        "containers",
+        view=(VIEWER, "See containers, and what they write."),
+        start=(OPERATOR, "Start containers."),
+        stop=(OPERATOR, "Stop containers."),
+        restart=(OPERATOR, "Restart containers."),
+    ),
     *_codes("logs", view=(VIEWER, "Read and follow log lines."), push=(OPERATOR, "Push log lines of a server.")),
     *_codes(
         "log_rules",

@@ -105,6 +105,7 @@ LOCAL_APPS = [
     "apps.notifications",
     "apps.agents",
     "apps.monitors",
+    "apps.containers",
     "apps.alerts",
     "apps.statuspage",
     "apps.realtime",

@@ -65,3 +65,15 @@ def whole_number(request: Request, name: str, *, default: int, least: int, most:
     if number < least:
         raise Invalid({name: f"must be at least {least}"}, where="query")
     return min(number, most)
+
+
+def flag(request: Request, name: str) -> bool:
+    """Return whether `name` is set in the query: true or 1, false or 0; false where absent.
+
+    Raises:
+        Invalid: anything else (422).
+    """
+    text = (request.query_params.get(name) or "").strip().lower()
+    if text not in ("", "true", "1", "false", "0"):
+        raise Invalid({name: "must be true or false"}, where="query")
+    return text in ("true", "1")

@@ -1,0 +1,1 @@
+"""Containers of servers: what runs there, what it writes, and starting, stopping and restarting it."""
