@@ -17,6 +17,7 @@ import pytest
 from tests.support.processes import is_alive, wait_for
 
 IMAGE = "watchkeeper-test:1"
+CGROUPS = Path("/sys/fs/cgroup")
 _LIBC = ctypes.CDLL(None)
 
 
@@ -49,7 +50,7 @@ class ContainerEngine:
         arguments = [
             _program("dockerd"), "-H", self.url, "--data-root", str(self.folder / "data"), "--exec-root",
             str(self.folder / "exec"), "--pidfile", str(self.folder / "pid"), "--iptables=false", "--ip6tables=false",
-            "--bridge=none",
+            "--bridge=none", f"--cgroup-parent=/{self.folder.name}",
         ]  # fmt: skip
         with (self.folder / "log").open("ab") as output:
             process = self._process = subprocess.Popen(
@@ -113,6 +114,13 @@ class ContainerEngine:
         for line in reversed(Path("/proc/mounts").read_text().splitlines()):
             if (point := line.split()[1]).startswith(f"{self.folder}/"):
                 subprocess.run(["umount", "-l", point], check=False)
+        # What a killed engine leaves outside of its folder: the sockets of those that hold containers, and cgroups.
+        for file in self.folder.glob("exec/containerd/**/address"):
+            Path(file.read_text().removeprefix("unix://")).unlink(missing_ok=True)
+        for group in (CGROUPS / self.folder.name, *CGROUPS.glob(f"*/{self.folder.name}")):
+            for inner in sorted((one for one in group.rglob("*") if one.is_dir()), reverse=True):
+                _remove(inner)
+            _remove(group)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _end_the_rest(self) -> None:
@@ -124,6 +132,11 @@ class ContainerEngine:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not any(map(is_alive, left)), what="the end of the engine's processes", patience_s=20)
+
+
+def _remove(group: Path) -> None:
+    with contextlib.suppress(OSError):  # the kernel may take a moment to let go of it
+        group.rmdir()
 
 
 def _command_of(pid: int) -> str:
