@@ -54,12 +54,8 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @contextlib.contextmanager
-def answering(agent: Any, result: dict[str, Any] | None) -> Iterator[list[dict[str, Any]]]:
-    """Take what is asked of the agent, as the process that holds its connection does, and answer all of it alike.
-
-    Args:
-        result: None for an agent that takes questions and never answers.
-    """
+def answering(agent: Any, result: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """Take what is asked of the agent, as the process that holds its connection does, and answer all of it alike."""
     asked: list[dict[str, Any]] = []
     is_over = threading.Event()
 
@@ -68,8 +64,7 @@ def answering(agent: Any, result: dict[str, Any] | None) -> Iterator[list[dict[s
             for one in requests.open_requests([agent.pk]):
                 if one.state == "waiting" and requests.claim(one, "t"):
                     asked.append(json.loads(one.body))
-                    if result is not None:
-                        requests.store_output([], [(one.id, result)])
+                    requests.store_output([], [(one.id, result)])
             time.sleep(0.02)
         connection.close()
 
@@ -176,9 +171,17 @@ def test_refusals_come_back_in_the_engines_words(agent: Any) -> None:
 
 @threaded
 def test_what_may_have_been_done_is_said_and_told(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "ANSWER_S", 0.4)
-    server, operator = _server(agent), client_as("operator")
-    with answering(agent, None):
+    server, operator, ask = _server(agent), client_as("operator"), requests.ask
+
+    def ask_and_send(**values: Any) -> Any:
+        key = ask(**values)
+        (waiting,) = requests.open_requests([agent.pk])
+        assert requests.claim(waiting, "t")
+        return key
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asking, "ANSWER_S", 0.2)
+        patched.setattr(requests, "ask", ask_and_send)
         silent = operator.post(_url(server, "/web/start"))
     assert (silent.status_code, silent.json()["code"]) == (503, "unconfirmed")
     assert "not known" in silent.json()["detail"]
@@ -190,6 +193,7 @@ def test_what_may_have_been_done_is_said_and_told(agent: Any, monkeypatch: pytes
         ("container.unconfirmed", "stop"),
     ]
     # What the agent has not taken will never be sent, and is no event.
+    monkeypatch.setattr(asking, "ANSWER_S", 0.2)
     untaken = operator.post(_url(server, "/web/start"))
     assert (untaken.status_code, untaken.json()["code"]) == (503, "agent_silent")
     assert "Nothing was done" in untaken.json()["detail"]
