@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.urls import reverse
 
 from apps.agents.link import executor, requests
@@ -263,7 +263,8 @@ def test_logs_are_read_with_what_is_asked_for(agent: Any) -> None:
 def test_action_counts_as_a_change_of_its_server(agent: Any) -> None:
     create_change_limit(actor=ACTOR, values={"tag": "", "hosts_most": 1})
     other = make_server("busy")
-    draw_slots([Draw(other.pk, "other", other.pk, "an upgrade", 60)])
+    with transaction.atomic():
+        draw_slots([Draw(other.pk, "other", other.pk, "an upgrade", 60)])
     with answering(agent, {"ok": True, "container": WEB}) as asked:
         refused = client_as("operator").post(_url(_server(agent), "/web/stop"))
         assert (refused.status_code, refused.json()["code"]) == (409, "change_limit_reached") and asked == []
