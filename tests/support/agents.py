@@ -30,10 +30,15 @@ _http = get_asgi_application()
 
 
 class AgentProgram:
-    """The program that machines download, as a process of its own on a state folder of its own."""
+    """The program that machines download, as a process of its own on a state folder of its own.
 
-    def __init__(self, folder: Path, text: str = "") -> None:
+    Args:
+        hostname: of the host that it is to run on, a namespace of its own; "" for this one. Needs root.
+    """
+
+    def __init__(self, folder: Path, text: str = "", *, hostname: str = "") -> None:
         self.folder = folder
+        self._inside = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', hostname] if hostname else []
         self.log = folder.with_name(f"{folder.name}.log")
         self.path = folder.with_name(f"{folder.name}.py")
         self.path.write_text(text or bundle.text())
@@ -53,7 +58,7 @@ class AgentProgram:
     def command(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run one of its commands to its end."""
         return subprocess.run(
-            [PYTHON, str(self.path), "--state", str(self.folder), *arguments],
+            [*self._inside, PYTHON, str(self.path), "--state", str(self.folder), *arguments],
             input=stdin, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
 
@@ -61,7 +66,7 @@ class AgentProgram:
         """Start it; it goes on by itself."""
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [PYTHON, str(self.path), "--state", str(self.folder), "run"],
+                [*self._inside, PYTHON, str(self.path), "--state", str(self.folder), "run"],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
                 env={**os.environ, **(env or {})},
             )  # fmt: skip
