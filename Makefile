@@ -16,7 +16,7 @@ run:             ## install what is missing, then start Watchkeeper
 
 test:            ## run the tests on SQLite (ARGS="tests/core -k name" for some of them)
 	@.ci/venv tests/requirements.txt
-	@$(PYTHON) -m pytest -n 3 $(ARGS)
+	@$(PYTHON) -m pytest -n 4 $(ARGS)
 
 lint:            ## ruff, mypy, missing migrations, the OpenAPI schema
 	@.ci/venv tests/requirements.txt
