@@ -60,3 +60,14 @@ def _copied(value: Any) -> str:
     if text.isprintable():  # no tab and no line break
         return text
     return text.replace("\t", r"\t").replace("\n", r"\n").replace("\r", r"\r")
+
+
+def storable(text: str) -> str:
+    """Return the text without what no database takes: NUL and halves of surrogate pairs."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text

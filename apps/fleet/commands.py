@@ -53,11 +53,6 @@ OnOutput = Callable[[bytes], object]
 Cancelled = Callable[[], bool]
 
 
-def storable(text: str, most: int) -> str:
-    """Return what a machine said of an end as every database takes it; else the ends beside it would fail with it."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:most]
-
-
 class Output:
     """Collects the output of a run as text: the first part is kept, all is counted."""
 

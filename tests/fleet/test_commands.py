@@ -159,10 +159,10 @@ def test_odd_ends_are_told_in_words() -> None:
 def test_what_a_machine_says_of_its_end_fails_no_other_run() -> None:
     class Odd(LocalExecutor):
         def run(self, command: Command, **more: Any) -> Outcome:
-            return Outcome("exited", None, "NO-SIGNAL@example.org", "null \0 character")
+            return Outcome("exited", None, "NO-SIGNAL@example.org", "null \0 character, half a pair \ud800")
 
     row = run_command(actor=ACTOR, executor=Odd(), command=Command("x", 20))
-    assert (row.signal, row.error) == ("NO-SIGNAL@exampl", "null \N{REPLACEMENT CHARACTER} character")
+    assert (row.signal, row.error) == ("NO-SIGNAL@exampl", "null \N{REPLACEMENT CHARACTER} character, half a pair ?")
 
 
 def test_letter_that_the_cut_divides_makes_no_text_binary() -> None:

@@ -32,7 +32,7 @@ from apps.agents.services import connected, disconnected, prove, renew
 from apps.core import leases
 from apps.core.asgi.types import Receive, Scope, Send
 from apps.core.errors import DomainError
-from apps.fleet.logs.entries import storable
+from apps.core.rows import storable
 from apps.fleet.services.samples import MOST_A_PUSH
 
 log = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
+from apps.core.rows import storable
 from apps.fleet.masking import mask_field, mask_text
 from apps.fleet.states import LogLevel, LogSource
 
@@ -89,17 +90,6 @@ def read_entry(raw: Any, now_ms: int, oldest_ms: int) -> Line:
         size=len(message.encode()) + len(fields.encode()) + ROW_BYTES,
         mark=_mark(raw, source, source_name),
     )
-
-
-def storable(text: str) -> str:
-    """Return the text without what no database takes: NUL and halves of surrogate pairs."""
-    if "\0" in text:
-        text = text.replace("\0", "\ufffd")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
-    return text
 
 
 def _message(value: Any) -> tuple[str, bool]:

@@ -20,8 +20,9 @@ from apps.core.events.emit import Emission, emit_many
 from apps.core.masking import Masker
 from apps.core.principals import Principal, system
 from apps.core.registries import Registry
+from apps.core.rows import storable
 from apps.core.runner import runner
-from apps.fleet.commands import ERROR_MOST, SIGNAL_MOST, Command, Outcome, Output, storable
+from apps.fleet.commands import ERROR_MOST, SIGNAL_MOST, Command, Outcome, Output
 from apps.fleet.executors import Executor
 from apps.fleet.models import CommandRun
 from apps.fleet.outputs import Spool
@@ -209,8 +210,8 @@ def close_followed(ended: Sequence[Following]) -> None:
                     row.server_id = now[row.pk].server_id
                     row.ssh_connection_id = now[row.pk].ssh_connection_id
                     row.status = _status_of(outcome)
-                    row.exit_code, row.signal = outcome.exit_code, storable(outcome.signal, SIGNAL_MOST)
-                    row.error = storable(outcome.error, ERROR_MOST)
+                    row.exit_code, row.signal = outcome.exit_code, storable(outcome.signal)[:SIGNAL_MOST]
+                    row.error = storable(outcome.error)[:ERROR_MOST]
                     row.output, row.output_bytes = one.output.text, one.output.total
                     row.file_bytes, row.output_note = one.spool.stored, one.spool.note
                     row.is_binary = one.output.is_binary

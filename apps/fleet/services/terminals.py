@@ -12,7 +12,8 @@ from apps.core import files, leases, runtime_settings
 from apps.core.errors import NotFound, TooMany
 from apps.core.events import Subject, emit
 from apps.core.principals import Principal, system
-from apps.fleet.commands import ERROR_MOST, SIGNAL_MOST, storable
+from apps.core.rows import storable
+from apps.fleet.commands import ERROR_MOST, SIGNAL_MOST
 from apps.fleet.models import Server, TerminalSession
 from apps.fleet.states import TERMINAL, TerminalStatus
 from apps.fleet.terminal.shells import Size
@@ -115,9 +116,9 @@ def finish_terminal(
             return row
         if now.status != TerminalStatus.OPEN:
             return now
-        now.exit_code, now.signal = exit_code, storable(signal, SIGNAL_MOST)
+        now.exit_code, now.signal = exit_code, storable(signal)[:SIGNAL_MOST]
         now.output_bytes, now.input_bytes, now.recording_bytes = row.output_bytes, row.input_bytes, row.recording_bytes
-        _finish(now, status, storable(reason, ERROR_MOST))
+        _finish(now, status, storable(reason)[:ERROR_MOST])
         return now
 
 
