@@ -246,6 +246,7 @@ async def test_fault_of_the_disk_ends_neither_sending_nor_renewing(
     async with asyncio.timeout(20):
         while kinds != {"batch", "renew"}:
             kinds.add((await one._outbox.get())["type"])
+    assert not faults and not any(task.done() for task in tasks)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -290,6 +290,7 @@ def test_host_whose_certificate_is_not_known_any_more_comes_back_by_its_key(
     AgentCertificate.objects.filter(pem=pair.host.certificate).delete()
     with pair.program.admit(pair.host, served.url):
         pair.wait_until_there()
+    assert (pair.program.folder / "certificate.pem").read_text() != pair.host.certificate
 
 
 def test_certificate_is_renewed_in_its_last_third(served: ServedSockets, tmp_path: Path) -> None:
