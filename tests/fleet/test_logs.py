@@ -18,6 +18,7 @@ from apps.fleet.services import create_server, delete_server
 from tests.factories.accounts import client_as, client_with_key, make_api_key, make_user
 from tests.factories.fleet import iso, make_server, now_ms
 from tests.factories.logs import write_log
+from tests.support.console import console_as
 
 pytestmark = pytest.mark.django_db
 
@@ -261,13 +262,65 @@ def test_lines_go_by_age_by_size_and_with_their_server(web: Server, monkeypatch:
     assert messages(client_as("viewer"), q="19") == []  # gone from the index too
 
 
-def test_only_so_many_are_counted_and_fewer_where_no_index_helps(web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selectors, "COUNT_MOST", 4)
-    monkeypatch.setattr(selectors, "COUNT_MOST_UNWANTED", 2)
-    for n in range(6):
-        write_log(web, f"line {n}")
+def test_of_many_lines_only_so_many_are_counted(web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selectors, "COUNT_MOST", (4, 2))
+    write_log(web, *(f"line {n}" for n in range(6)))
     client = client_as("viewer")
-    asked = ("", "line", "line -5", "-5", "-line", "5")
-    totals = {q: client.get("/api/v1/logs", {"q": q}).json()["total"] for q in asked}
-    assert totals == {"": 4, "line": 4, "line -5": 4, "-5": 2, "-line": 0, "5": 1}
-    assert len(messages(client, q="-5")) == 5
+    answers = {q: client.get("/api/v1/logs", {"q": q}) for q in ("", "line", "line -5", "-5", "-line", "5")}
+    totals = {q: answer.json()["total"] for q, answer in answers.items()}
+    assert totals == {"": 4, "line": 4, "line -5": 4, "-5": 4, "-line": 0, "5": 1}
+    inexact = [q for q, answer in answers.items() if answer.get("X-Total-Count-Exact") == "false"]
+    assert inexact == ["", "line", "line -5", "-5"]
+
+
+SEARCHES: list[dict[str, Any]] = [
+    {"q": "-line"},
+    {"q": "-5"},
+    {"q": "line -even"},
+    {"q": "even", "agent_id": "db"},
+    {"q": "even", "source_name": "cron"},
+    {"level": "debug"},
+    {"source": "docker", "q": "lin*"},
+    {"agent_id": "web", "source_name": "cron"},
+    {"q": "odd", "offset": 7},
+    {"offset": 1000},
+]
+
+
+@pytest.mark.parametrize("asked", SEARCHES, ids=str)
+def test_search_without_time_goes_on_from_page_to_page_and_finds_the_same(
+    web: Server, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    other = make_server("db")
+    for n in range(60):
+        line = {"message": f"line {n} {'odd' if n % 2 else 'even'}", "source_name": "cron" if n % 5 else "nginx"}
+        line |= {"level": "debug" if n % 11 == 3 else "info", "source": "docker" if n % 7 == 1 else "journal"}
+        write_log(other if n % 3 else web, line)
+    client = client_as("viewer")
+    whole = messages(client, **asked)
+    for name, value in {"PAGE_MS": 0, "COUNT_MS": 0, "WALK_MS": 0, "STEP": 4}.items():
+        monkeypatch.setattr(selectors, name, value)
+    found: list[str] = []
+    looked_to: list[str] = []
+    answer = client.get("/api/v1/logs", {"limit": 3, **asked}).json()
+    while True:
+        found += [entry["message"] for entry in answer["entries"]]
+        looked_to += [answer["looked_to"]] if answer["looked_to"] else []
+        if answer["next"] is None:
+            break
+        answer = client.get(answer["next"]).json()
+    assert found == whole
+    assert looked_to == sorted(looked_to, reverse=True) and looked_to
+
+
+def test_search_without_time_says_so_in_its_total(web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_log(web, *(f"line {n}" for n in range(10)))
+    for name, value in {"PAGE_MS": 0, "COUNT_MS": 0, "WALK_MS": 0, "STEP": 4}.items():
+        monkeypatch.setattr(selectors, name, value)
+    answer = client_as("viewer").get("/api/v1/logs", {"q": "-8"})
+    assert [one["message"] for one in answer.json()["entries"]] == ["line 9", "line 7", "line 6"]
+    assert answer.json()["total"] == 3 and answer["X-Total-Count-Exact"] == "false"
+    page = console_as("viewer").get("/admin/logs/?q=-8").content.decode()
+    assert "At least 3 lines" in page and "looked at one by one" in page and "Look further back" in page
+    page = console_as("viewer").get("/admin/logs/?q=-line").content.decode()
+    assert "No line so far" in page and "No line fits so far" in page and "Look further back" in page

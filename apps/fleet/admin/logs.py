@@ -1,7 +1,7 @@
 """The log in the console: looked for, followed, and the lines around one."""
 
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -82,7 +82,7 @@ def logs_view(request: HttpRequest) -> HttpResponse:
     actor = require(request, "logs:view")
     query, problems = _query(request, actor)
     found = search_logs(query, actor, limit=LINES) if not problems else None
-    total, is_exact = count_logs(query, actor) if not problems else (0, True)
+    total, is_exact = count_logs(query, actor, found) if found else (0, True)
     volumes = log_volumes(actor)
     asked = {name: request.GET.getlist(name) for name in request.GET if name != "before" and request.GET.get(name)}
     live = {"agent_id": query.server.slug if query.server else "", "source_name": query.source_name}
@@ -100,6 +100,9 @@ def logs_view(request: HttpRequest) -> HttpResponse:
         first=urlencode(asked, doseq=True),
         total=total,
         is_exact=is_exact,
+        looked_to=datetime.fromtimestamp(found.looked_to / 1000, UTC)
+        if found and found.looked_to is not None
+        else None,
         problems=problems,
         levels=[(name, TONES[name], name in request.GET.getlist("level")) for name in LEVELS],
         sources=list(SOURCES),

@@ -70,9 +70,15 @@ _LOGS = inline_serializer(
     {
         "entries": LogEntrySerializer(many=True),
         "total": serializers.IntegerField(
-            help_text="Exact up to 10,000; up to 1,000 where all words are unwanted ones."
+            help_text="Of many lines no more than 10,000 are counted, fewer where that takes long: there are at least "
+            "so many where the header `X-Total-Count-Exact` is `false`."
         ),
         "next": serializers.URLField(allow_null=True),
+        "looked_to": serializers.DateTimeField(
+            allow_null=True,
+            help_text="Set where no index helps and not every line could be looked at in a moment: older lines may "
+            "match too, `next` looks on from here.",
+        ),
     },
 )
 _CONTEXT = inline_serializer("LogContext", {"id": serializers.CharField(), "entries": LogEntrySerializer(many=True)})
@@ -167,17 +173,21 @@ class LogsView(ApiView):
         query = log_query(request, self.principal())
         limit = whole_number(request, "limit", default=LIMIT, least=1, most=LIMIT_MOST)
         offset = whole_number(request, "offset", default=0, least=0, most=OFFSET_MOST)
-        page = search_logs(query, self.principal(), limit=limit, offset=0 if query.before else offset)
-        total, is_exact = count_logs(query, self.principal())
+        page = search_logs(query, self.principal(), limit=limit, offset=offset)
+        total, is_exact = count_logs(query, self.principal(), page)
         following = None
         if page.has_more:
             following = replace_query_param(request.build_absolute_uri(), "cursor", encode_cursor(str(page.last_id)))
+            if offset:
+                following = replace_query_param(following, "offset", page.unskipped)
         headers = {"X-Total-Count": str(total)}
         if not is_exact:
             headers["X-Total-Count-Exact"] = "false"
         if following:
             headers["Link"] = f'<{following}>; rel="next"'
-        return Response({"entries": page.entries, "total": total, "next": following}, headers=headers)
+        looked_to = to_iso(page.looked_to) if page.looked_to is not None else None
+        body = {"entries": page.entries, "total": total, "next": following, "looked_to": looked_to}
+        return Response(body, headers=headers)
 
     @extend_schema(
         operation_id="logs_push",

@@ -2,9 +2,14 @@
 
 The newest come first. A line's id grows with its time, so a range of time is a range of ids, and a page goes on below
 the last id of the page before.
+
+What indexes find is found at once. What they don't (`-word` alone, a word that is common elsewhere but not on this
+server) is looked for line by line from the newest on, and nobody waits until the last of millions: after a while the
+page ends where the search has come to, and the next one goes on from there.
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -13,6 +18,7 @@ from django.db import connection
 from django.db.models.expressions import RawSQL
 
 from apps.core.errors import NotFound
+from apps.core.patience import TookTooLong, read_within
 from apps.core.principals import Principal
 from apps.fleet.logs.bodies import line_body
 from apps.fleet.logs.entries import LEVELS, SOURCES
@@ -22,9 +28,12 @@ from apps.fleet.models.logs import ID_BITS
 from apps.fleet.querysets import LogEntryQuerySet
 from apps.fleet.states import LogLevel
 
-COUNT_MOST = 10_000
-#: Where words are only unwanted no index helps: each line that is counted must be read.
-COUNT_MOST_UNWANTED = 1_000
+#: How many lines are counted: the first number, or where that takes too long the next.
+COUNT_MOST = (10_000, 1_000)
+#: How long the database may look for a page, and for each count, before it is done otherwise (ms).
+PAGE_MS, COUNT_MS = 150, 100
+#: How long is looked line by line (ms), and how many lines are looked at in the first step.
+WALK_MS, STEP = 150, 20_000
 #: From this level on a small index of its own finds lines.
 _BAD = int(LogLevel.WARNING)
 
@@ -61,11 +70,20 @@ class LogQuery:
 
 @dataclass(slots=True)
 class LogPage:
-    """A page of lines, as the API shows them."""
+    """A page of lines, as the API shows them.
+
+    Args:
+        last_id: below it the next page begins; None where there is none.
+        looked_to: epoch ms; older lines were not looked at, as that would have taken too long. None: all were.
+        skipped, unskipped: how many of the lines to pass over were, and how many the next page must.
+    """
 
     entries: list[dict[str, Any]] = field(default_factory=list)
     has_more: bool = False
     last_id: int | None = None
+    looked_to: int | None = None
+    skipped: int = 0
+    unskipped: int = 0
 
 
 def _filtered(query: LogQuery, principal: Principal) -> LogEntryQuerySet:
@@ -110,25 +128,89 @@ def _with_words(rows: LogEntryQuerySet, terms: Sequence[Term]) -> LogEntryQueryS
     return narrowed
 
 
+def _newest_first(rows: LogEntryQuerySet, terms: Sequence[Term]) -> LogEntryQuerySet:
+    order: Any = "-id"
+    if connection.vendor != "postgresql" and as_fts5(terms):
+        order = RawSQL("fleet_logsearch.rowid", []).desc()
+    return rows.order_by(order)
+
+
 def search_logs(query: LogQuery, principal: Principal, *, limit: int, offset: int = 0) -> LogPage:
     """Return a page of the lines that match, newest first, with the places of the words looked for.
 
-    Two queries: the lines, and the servers they are of.
+    Args:
+        offset: how many of the matching lines to pass over.
     """
-    rows = _filtered(query, principal)
-    order: Any = "-id"
-    if connection.vendor != "postgresql" and as_fts5(query.terms):
-        order = RawSQL("fleet_logsearch.rowid", []).desc()
-    found = list(rows.order_by(order)[offset : offset + limit + 1])
+    try:
+        with read_within(PAGE_MS):
+            rows = _newest_first(_filtered(query, principal), query.terms)
+            found, page = list(rows[offset : offset + limit + 1]), LogPage(skipped=offset)
+    except TookTooLong:
+        found, page = _walk(query, principal, limit + 1, offset)
     shown = found[:limit]
-    return LogPage(_bodies(shown, query.terms), len(found) > limit, shown[-1].id if shown else None)
+    page.entries = _bodies(shown, query.terms)
+    if len(found) > limit:
+        page.has_more, page.last_id, page.looked_to = True, shown[-1].id, None
+    return page
 
 
-def count_logs(query: LogQuery, principal: Principal) -> tuple[int, bool]:
-    """Return (how many lines match, whether that is exact); no more than 10,000 or 1,000 are counted."""
-    most = COUNT_MOST_UNWANTED if query.terms and all(term.is_negative for term in query.terms) else COUNT_MOST
-    count = _filtered(replace(query, before=None), principal).order_by()[: most + 1].count()
-    return (most, False) if count > most else (count, True)
+def _walk(query: LogQuery, principal: Principal, wanted: int, offset: int) -> tuple[list[LogEntry], LogPage]:
+    """Look line by line, and say how far that went."""
+    end = time.monotonic() + WALK_MS / 1000
+    found: list[LogEntry] = []
+    page = LogPage(unskipped=offset)
+    for low, step in _steps(query, principal):
+        if page.unskipped:
+            passed = _filtered(step, principal).order_by()[: page.unskipped].count()
+            page.skipped, page.unskipped = page.skipped + passed, page.unskipped - passed
+            skip = passed
+        else:
+            skip = 0
+        if not page.unskipped:
+            rows = _newest_first(_filtered(step, principal), query.terms)
+            found += rows[skip : skip + wanted - len(found)]
+        if len(found) == wanted or low is None:
+            break
+        if time.monotonic() >= end:
+            page.has_more, page.last_id, page.looked_to = True, low, low >> ID_BITS
+            break
+    return found, page
+
+
+def _steps(query: LogQuery, principal: Principal) -> Iterator[tuple[int | None, LogQuery]]:
+    """Yield (the id of the oldest line of the step, None at the end; the question for these lines alone)."""
+    size = STEP
+    while True:
+        # Of the filters only those whose lines an index hands out in their order.
+        name = "" if query.server else query.source_name
+        lines = _filtered(
+            replace(query, terms=(), levels=frozenset(), sources=frozenset(), source_name=name), principal
+        )
+        low = lines.order_by("-id").values_list("id", flat=True)[size - 1 : size].first()
+        began = time.monotonic()
+        yield low, query if low is None else replace(query, after=low - 1)
+        if time.monotonic() - began < WALK_MS / 8000:
+            size *= 2
+        query = replace(query, before=low)
+
+
+def count_logs(query: LogQuery, principal: Principal, page: LogPage) -> tuple[int, bool]:
+    """Return (how many lines match, whether that is exact); of many no more than 10,000 are counted.
+
+    Args:
+        page: what was found: so many there are at least.
+    """
+    seen = page.skipped + len(page.entries)
+    if page.looked_to is not None:
+        return seen, False
+    for most in COUNT_MOST:
+        try:
+            with read_within(COUNT_MS):
+                count = _filtered(replace(query, before=None), principal).order_by()[: most + 1].count()
+        except TookTooLong:
+            continue
+        return (most, False) if count > most else (count, True)
+    return seen, not page.has_more and query.before is None
 
 
 def _bodies(rows: Iterable[LogEntry], terms: Sequence[Term] = ()) -> list[dict[str, Any]]:
