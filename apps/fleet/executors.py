@@ -99,6 +99,8 @@ class SshExecutor:
         self.target = connection.name
         #: Chain and token, where somebody has just read them for many at once.
         self.known: tuple[list[SshConnection], str] | None = None
+        #: The way with its credentials, read in the same manner; used once.
+        self.way: list[Hop] | None = None
 
     def run(self, command: Command, *, on_output: OnOutput, cancelled: Cancelled) -> Outcome:
         """Run a command over there."""
@@ -111,7 +113,8 @@ class SshExecutor:
 
         def open_session() -> Session:
             # The credentials are read only where a connection is opened.
-            return _connected(way_of(chain, actor=self.actor), cancelled)
+            way, self.way = self.way or way_of(chain, actor=self.actor), None
+            return _connected(way, cancelled)
 
         with pool.lease(str(connection.pk), token or token_of(chain), open_session) as session:
             of_way, of_run = session.masker.stream(), Masker([password]).stream()

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -17,6 +18,7 @@ from apps.secrets.services import (
     delete_secret,
     prune_uses,
     read_for_use,
+    read_many_for_use,
     reveal_secret,
     rotate_secret,
     tell_of_ends,
@@ -161,3 +163,25 @@ def test_changes_are_told_with_what_changed_and_never_a_value() -> None:
 def test_value_that_cant_be_kept_or_masked_is_refused(value: Any) -> None:
     with pytest.raises(Invalid, match="value"):
         make_secret(value=value)
+
+
+def test_many_uses_are_counted_and_told_as_single_ones_and_what_can_not_be_read_is_left_out() -> None:
+    one, two, gone = (
+        make_secret(name="one", value="first-value"),
+        make_secret(name="two", value="second-value"),
+        uuid4(),
+    )
+    use(one, "SSH to web-1")
+    purposes = [(one.pk, "SSH to web-1"), (one.pk, "SSH to web-2"), (two.pk, "SSH to web-1"), (gone, "SSH to web-3")]
+    for _ in range(2):
+        found = read_many_for_use(wanted=purposes, actor=ME)
+    assert found == {
+        (one.pk, "SSH to web-1"): "first-value",
+        (one.pk, "SSH to web-2"): "first-value",
+        (two.pk, "SSH to web-1"): "second-value",
+    }
+    counted = {(row.secret.name, row.purpose): row.times for row in SecretUse.objects.select_related("secret")}
+    assert counted == {("one", "SSH to web-1"): 3, ("one", "SSH to web-2"): 2, ("two", "SSH to web-1"): 2}
+    assert dict(Secret.objects.values_list("name", "uses")) == {"one": 5, "two": 2}
+    told = Event.objects.filter(name="secret.used").order_by("id").values_list("subject_name", "data__purpose")
+    assert list(told) == [("one", "SSH to web-1"), ("one", "SSH to web-2"), ("two", "SSH to web-1")]

@@ -9,7 +9,7 @@ from apps.core.principals import Principal
 from apps.fleet.models import SshConnection
 from apps.fleet.ssh import Hop
 from apps.secrets.models import Secret
-from apps.secrets.services import read_for_use
+from apps.secrets.services import read_for_use, read_many_for_use
 
 HOPS_MOST = 5
 
@@ -81,14 +81,40 @@ def way_of(chain: Sequence[SshConnection], *, actor: Principal) -> list[Hop]:
 
     Emits: secret.used
     """
-    return [_hop(one, actor) for one in chain]
+    return [
+        _hop(row, [read_for_use(secret_id=key, purpose=purpose, actor=actor) for key, purpose in _uses_of(row)])
+        for row in chain
+    ]
 
 
-def _hop(row: SshConnection, actor: Principal) -> Hop:
-    def value(secret_id: UUID | None) -> str:
-        return read_for_use(secret_id=secret_id, purpose=f"SSH to {row.name}", actor=actor) if secret_id else ""
+def ways_of(connections: Sequence[SshConnection], *, actor: Principal) -> dict[UUID, list[Hop]]:
+    """Return the ways to many connections without jump hosts, with their credentials, in a few statements.
 
-    secret = value(row.secret_id) if row.auth_method != SshConnection.Auth.AGENT else ""
+    Those of which a secret can't be read are left out.
+
+    Emits: secret.used
+    """
+    uses = {row.pk: _uses_of(row) for row in connections}
+    values = read_many_for_use(wanted=[one for some in uses.values() for one in some], actor=actor)
+    return {
+        row.pk: [_hop(row, [values[one] for one in uses[row.pk]])]
+        for row in connections
+        if all(one in values for one in uses[row.pk])
+    }
+
+
+def _uses_of(row: SshConnection) -> list[tuple[UUID, str]]:
+    """Return what is read to sign in: what proves who we are, and the passphrase of a key, each with its purpose."""
+    if row.auth_method == SshConnection.Auth.AGENT or row.secret_id is None:
+        return []
+    ids = [row.secret_id]
+    if row.auth_method == SshConnection.Auth.KEY and row.passphrase_secret_id:
+        ids.append(row.passphrase_secret_id)
+    return [(key, f"SSH to {row.name}") for key in ids]
+
+
+def _hop(row: SshConnection, values: Sequence[str]) -> Hop:
+    secret, passphrase = (*values, "", "")[:2]
     is_key = row.auth_method == SshConnection.Auth.KEY
     return Hop(
         id=str(row.pk),
@@ -100,7 +126,7 @@ def _hop(row: SshConnection, actor: Principal) -> Hop:
         pinned=row.state.host_key,
         password="" if is_key else secret,
         private_key=secret if is_key else "",
-        passphrase=value(row.passphrase_secret_id) if is_key else "",
+        passphrase=passphrase,
         timeout_s=float(row.connect_timeout_s),
         keepalive_s=row.keepalive_s,
     )

@@ -26,7 +26,7 @@ from apps.core.runner import runner
 from apps.fleet.commands import Command
 from apps.fleet.executors import Executor, SshExecutor, executor_of, provided_among
 from apps.fleet.models import ChangeLimit, CommandBatch, CommandRun
-from apps.fleet.selectors.ssh import known_ways
+from apps.fleet.selectors.ssh import known_ways, ways_of
 from apps.fleet.services import following
 from apps.fleet.services.batches import command_of, facts_of, subject_of
 from apps.fleet.services.change_limits import draw_slots
@@ -39,6 +39,7 @@ from apps.fleet.services.following import (
     finish_runs,
     follow_in_background,
 )
+from apps.fleet.ssh import pool
 from apps.fleet.states import BAD, BatchStatus, RunStatus
 
 log = logging.getLogger(__name__)
@@ -188,6 +189,7 @@ class _Drive:
             granted, batch.waits_for = [wanted[one.holder_id] for one in taken], refusal[:500]
             self._start(granted, ways)
             finish_runs([row for row in faults if row.pk in locked])
+        _read_credentials([ways[row.pk] for row in granted], actor)
         return [(row, ways[row.pk]) for row in granted]
 
     def _ways(
@@ -291,6 +293,22 @@ class _Drive:
             return BatchStatus.STOPPED
         # Those that could not be reached had no turn, which is no success either.
         return BatchStatus.SUCCEEDED if batch.succeeded == batch.hosts else BatchStatus.FAILED
+
+
+def _read_credentials(executors: Sequence[Executor], actor: Principal) -> None:
+    """Read for many at once what signs in where no connection is open; whoever goes without reads its own."""
+    cold = {
+        one.connection.pk: one
+        for one in executors
+        if isinstance(one, SshExecutor) and one.known and not pool.count(str(one.connection.pk))
+    }
+    try:
+        ways = ways_of([one.known[0][0] for one in cold.values() if one.known], actor=actor)
+    except Exception:  # the runs have begun: they are followed whatever happens here
+        log.exception("the credentials of several machines could not be read at once")
+        return
+    for key, way in ways.items():
+        cold[key].way = way
 
 
 following.batch_listeners.register("batches", drive_batches)

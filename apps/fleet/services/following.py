@@ -117,6 +117,8 @@ class Following:
 
     def take(self, data: bytes) -> None:
         """Take output."""
+        if not self.output.total:  # what a short command prints is stored with its end, however long it took to begin
+            self.stored_at = time.monotonic()
         self._keep(self.masked.feed(data))
         if time.monotonic() - self.stored_at >= STORE_EVERY_S:
             self._store()

@@ -3,7 +3,7 @@
 from apps.secrets.services.expiry import tell_of_ends
 from apps.secrets.services.rotation import rotate_secret, wipe_former
 from apps.secrets.services.secrets import create_secret, delete_secret, update_secret
-from apps.secrets.services.use import prune_uses, read_for_use, reveal_secret
+from apps.secrets.services.use import prune_uses, read_for_use, read_many_for_use, reveal_secret
 from apps.secrets.services.vault import drill_vault
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "drill_vault",
     "prune_uses",
     "read_for_use",
+    "read_many_for_use",
     "reveal_secret",
     "rotate_secret",
     "tell_of_ends",
