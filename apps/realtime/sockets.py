@@ -27,6 +27,7 @@ from apps.core.asgi.frames import send_frames
 from apps.core.asgi.types import Receive, Scope, Send
 from apps.core.errors import DomainError, Unauthenticated
 from apps.core.events.catalogue import known_pattern
+from apps.core.json_text import parse_json
 from apps.core.principals import Principal
 from apps.realtime.followers import Follower
 from apps.realtime.hub import hub
@@ -155,9 +156,9 @@ class EventSocket:
         if message["type"] != "websocket.receive":
             return None
         try:
-            body = json.loads(message.get("text") or "{}")
+            body = parse_json(message.get("text") or "{}")
             token = body.get("token") or body.get("api_key") or ""
-        except (ValueError, AttributeError, RecursionError):
+        except (ValueError, AttributeError):
             token = ""
         if not token:
             raise Unauthenticated('Send {"type": "auth", "token": "<access token>"} first.')
@@ -194,10 +195,10 @@ class EventSocket:
                 follower.tell(_error("Send one JSON object of at most 64 kB as text."))
                 continue
             try:
-                body = json.loads(text)
+                body = parse_json(text)
                 if not isinstance(body, dict):
                     raise ValueError
-            except (ValueError, RecursionError):
+            except ValueError:
                 follower.tell(_error("This is not a JSON object."))
                 continue
             await self._obey(follower, body)

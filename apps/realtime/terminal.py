@@ -20,6 +20,7 @@ from django.db import close_old_connections
 
 from apps.core.asgi.types import Receive, Scope, Send
 from apps.core.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unauthenticated
+from apps.core.json_text import parse_json
 from apps.core.principals import Principal
 from apps.fleet.models import TerminalSession
 from apps.fleet.selectors import find_server
@@ -399,8 +400,8 @@ def _number(query: dict[str, list[str]], name: str, default: int) -> int:
 
 def _json_of(text: str | None) -> dict[str, Any]:
     try:
-        body = json.loads(text or "")
-    except (ValueError, RecursionError):  # also what is nested without end
+        body = parse_json(text or "")
+    except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
 

@@ -1,6 +1,5 @@
 """Ansible inventories, INI and YAML. Source: Ansible's guide "How to build your inventory"."""
 
-import json
 import re
 import shlex
 from abc import ABC, abstractmethod
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from apps.core.imports import SourceFile
+from apps.core.json_text import parse_json
 from apps.fleet.importers.base import SERVER, Draft, ImportFault, last_jump, port_of, register
 
 HOSTS_MOST, NODES_MOST, DEPTH_MOST = 2_000, 100_000, 60
@@ -292,7 +292,7 @@ def _load(file: SourceFile) -> Any:
             if depth > DEPTH_MOST or count > NODES_MOST:
                 raise ImportFault(f"{file.name}, line {line}: it is nested too deeply, or too large.")
         if file.text.lstrip().startswith("{"):
-            return json.loads(file.text)
+            return parse_json(file.text)
         return yaml.load(file.text, Loader=_Loader)  # noqa: S506 - plain values alone: a CSafeLoader with two words more
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import yaml
 
 from apps.core.imports import SourceFile
+from apps.core.json_text import parse_json
 from apps.monitors.importers.base import ImportFault
 
 NODES_MOST = 200_000
@@ -29,14 +30,12 @@ def load_json(file: SourceFile) -> Any:
         ImportFault: it is none; the text names the line.
     """
     try:
-        return json.loads(file.text)
+        return parse_json(file.text)
     except json.JSONDecodeError as error:
         message = error.msg[:1].lower() + error.msg[1:]
         raise ImportFault(f"{file.name}, line {error.lineno}, column {error.colno}: not JSON, {message}.") from None
-    except RecursionError:
-        raise ImportFault(f"{file.name}: it is nested too deeply.") from None
-    except ValueError:  # a number of thousands of digits
-        raise ImportFault(f"{file.name}: it holds a number that is too long.") from None
+    except ValueError as error:
+        raise ImportFault(f"{file.name}: {error}.") from None
 
 
 def load_yaml(file: SourceFile) -> Any:

@@ -1,6 +1,5 @@
 """Uptime Kuma: the JSON backup of its settings page."""
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from zoneinfo import ZoneInfo
 from django.utils.dateparse import parse_datetime
 
 from apps.core.imports import SourceFile
+from apps.core.json_text import parse_json
 from apps.monitors.importers.base import MAINTENANCE, Draft, ImportFault, register
 from apps.monitors.importers.endpoints import EndpointDraft, final_codes, host_and_port, tags_of
 from apps.monitors.importers.reading import Table, each, load_json
@@ -93,7 +93,7 @@ def _notification(row: Any, place: str, uses: dict[str, int]) -> Draft:
     config = table.raw("config")
     if isinstance(config, str):
         try:
-            config = json.loads(config)
+            config = parse_json(config)
         except ValueError:
             config = {}
     kind = str(config.get("type") or "") if isinstance(config, dict) else ""
@@ -212,7 +212,7 @@ class _Monitor:
         if not text:
             return
         try:
-            headers = json.loads(text) if isinstance(text, str) else text
+            headers = parse_json(text) if isinstance(text, str) else text
         except ValueError:
             headers = None
         if not isinstance(headers, dict):

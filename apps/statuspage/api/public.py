@@ -7,12 +7,13 @@ from django.template.loader import render_to_string
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.requests import address_of
+from apps.core.api.parsers import JSONParser
 from apps.core.api.permissions import PUBLIC
 from apps.core.api.views import ApiView, clean
 from apps.core.errors import NotFound

@@ -5,11 +5,12 @@ from typing import Any, ClassVar
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.core import context
+from apps.core.api.parsers import JSONParser
 from apps.core.api.views import ApiView, clean
 from apps.core.errors import NotFound
 from apps.monitors.services.endpoint_pushes import LATENCY_MOST_MS, STATUSES, record_push

@@ -1,0 +1,44 @@
+"""JSON of strangers: what no database and no answer takes is refused where it is read."""
+
+import json
+import re
+from typing import Any, NoReturn
+
+_HALF = re.compile("[\ud800-\udfff]")
+#: The same as an escape; a whole pair looks like it too.
+_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def parse_json(text: str) -> Any:
+    """Return what JSON says.
+
+    Raises:
+        ValueError: it is malformed (then a JSONDecodeError), nested without end, or holds what nothing can store:
+            NaN, infinity, a number of thousands of digits, half of a surrogate pair. The text says which.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if (_ESCAPED.search(text) or _HALF.search(text)) and _holds_half(value):
+        raise ValueError("half of a surrogate pair (\\ud800 to \\udfff) is no character")
+    return value
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _holds_half(value: Any) -> bool:
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            if _HALF.search(one):
+                return True
+        elif isinstance(one, dict):
+            left += one.keys()
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+    return False
