@@ -3,6 +3,7 @@
 uvicorn config.asgi:application --http config.asgi:Protocol --ws config.asgi:SocketProtocol
 """
 
+import asyncio
 import gc
 import os
 from typing import cast
@@ -23,6 +24,7 @@ from apps.core.asgi import QuickProtocol as Protocol  # noqa: E402, F401
 from apps.core.asgi.types import Application  # noqa: E402
 from apps.core.watchdog import Watchdog  # noqa: E402
 from apps.fleet.hot import LogApplication, SampleApplication  # noqa: E402
+from apps.fleet.services import leave_commands  # noqa: E402
 from apps.monitors.hot import PingApplication  # noqa: E402
 from apps.realtime.hub import hub  # noqa: E402
 from apps.realtime.routing import sockets  # noqa: E402
@@ -51,6 +53,8 @@ async def _stop() -> None:
     await _pings.drain()
     await _samples.drain()
     await _logs.drain()
+    # Before the agents are let go of: theirs end too. Requests that wait had their 5 s before.
+    await asyncio.to_thread(leave_commands, finish_s=0.5, end_s=1.5)
     await switchboard.stop()
     await _status.stop()
     await end_terminals()

@@ -42,10 +42,13 @@ class PulseStep(bootsteps.StartStopStep):
 
     def stop(self, parent: object) -> None:
         from apps.core.runner import runner
+        from apps.fleet.services import leave_commands
 
         if self.pulse is not None:
             self.pulse.stop()
-        runner().stop()
+        # In all it may take 8 s; then what still lives is killed.
+        leave_commands(finish_s=1.0, end_s=3.0)
+        runner().stop(3.0)
 
 
 class BeatStep(bootsteps.StartStopStep):

@@ -57,7 +57,7 @@ class RunStatus(models.TextChoices):
     FAILED = "failed", "Failed"  # another exit code, a signal, or it never began
     TIMED_OUT = "timed_out", "Timed out"
     CANCELLED = "cancelled", "Cancelled"
-    LOST = "lost", "Lost"  # the process that followed it is gone; what became of it is not known
+    LOST = "lost", "Lost"  # its process or connection is gone; what became of it is not known
     SKIPPED = "skipped", "Skipped"  # of a batch that stopped before its turn came
 
 

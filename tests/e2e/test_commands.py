@@ -1,5 +1,9 @@
 """A command on many machines in a running installation whose processes are killed under it."""
 
+import contextlib
+import http.client
+import json
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -7,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.story import Api
-from tests.support.processes import Installation, wait_for
+from tests.support.processes import Installation, is_alive, wait_for
 from tests.support.sshd import USER, make_key, sshd
 
 HOSTS = 6
@@ -61,6 +65,41 @@ def test_batch_goes_on_after_kills_and_no_machine_has_two_turns(
         assert again["hosts"] == counts["lost"]
         path = f"/api/v1/command-batches/{again['batch_id']}"
         wait_for(lambda: api.call("GET", path)["status"] == "succeeded", what="the retry", patience_s=60)
+
+
+def test_commands_of_an_installation_that_is_stopped_are_lost_at_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    data = tmp_path_factory.mktemp("stopped") / "data"
+    with Installation(data_dir=data, env={"LOCAL_COMMANDS": "on"}) as installation:
+        assert installation.admin is not None
+        api = Api(installation.port, installation.admin.username, installation.admin.password)
+        # One is followed by a worker, one by the web process, which keeps somebody waiting for it.
+        body = {"command": "echo $$; exec sleep 600", "timeout": 900}
+        api.call("POST", "/api/v1/commands", {**body, "servers": ["local"]})
+        waiting = threading.Thread(target=_ask_once, args=(api, "/api/v1/commands/local", body))
+        waiting.start()
+
+        def runs() -> list[dict[str, Any]]:
+            rows: list[dict[str, Any]] = api.call("GET", "/api/v1/commands")["results"]
+            return [api.call("GET", f"/api/v1/commands/{row['command_id']}") for row in rows]
+
+        wait_for(lambda: len([row for row in runs() if row["output"]]) == 2, what="both write", patience_s=60)
+        installation.stop()
+        waiting.join(30)
+        installation.start()
+        ended = runs()
+        assert [row["status"] for row in ended] == ["lost", "lost"]
+        assert all("was stopped" in row["error"] and row["output"] for row in ended)
+        assert not [row for row in ended if is_alive(int(row["output"]))]
+
+
+def _ask_once(api: Api, path: str, body: dict[str, Any]) -> None:
+    """Send one request, and wait until it is answered or cut off."""
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {api.token}"}
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("POST", path, json.dumps(body), headers)
+        connection.getresponse().read()
+    connection.close()
 
 
 def _count(api: Api, path: str) -> dict[str, int]:

@@ -20,8 +20,8 @@ from apps.core.principals import system
 from apps.core.runner import runner
 from apps.fleet.models import ChangeSlot, CommandBatch, CommandRun, Server
 from apps.fleet.services import cancel_batch, drive_batches, end_lost_runs, find_targets, plan_for, retry_batch
+from apps.fleet.services.background import LANE
 from apps.fleet.services.batch_driving import wipe_inputs
-from apps.fleet.services.following import LANE
 from apps.fleet.ssh import pool
 from apps.fleet.states import BatchStatus, RunStatus
 from tests.factories.accounts import client_as, client_of, make_role, make_user, principal

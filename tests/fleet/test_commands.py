@@ -23,6 +23,7 @@ from apps.fleet.commands import Command, Outcome, Output
 from apps.fleet.executors import LocalExecutor
 from apps.fleet.models import CommandRun, Server
 from apps.fleet.services import (
+    background,
     cancel_run,
     cleaned_command,
     end_lost_runs,
@@ -276,7 +277,7 @@ def test_end_is_written_once_the_database_is_back(monkeypatch: pytest.MonkeyPatc
         finish(rows)
 
     monkeypatch.setattr(following, "finish_runs", away)
-    monkeypatch.setattr(following, "STORE_AGAIN_S", 0.02)
+    monkeypatch.setattr(background, "STORE_AGAIN_S", 0.02)
     row = run_in_background(actor=ACTOR, executor=LocalExecutor("web"), command=Command("echo done", 20))
     _until(lambda: CommandRun.objects.get(pk=row.pk).status != RunStatus.RUNNING)
     row.refresh_from_db()

@@ -1,5 +1,6 @@
 """The only code that writes servers and their telemetry."""
 
+from apps.fleet.services.background import leave_commands
 from apps.fleet.services.batch_driving import drive_batches
 from apps.fleet.services.batches import cancel_batch, create_batch, find_targets, plan_for, retry_batch
 from apps.fleet.services.change_limits import create_change_limit, delete_change_limit, update_change_limit
@@ -44,6 +45,7 @@ __all__ = [
     "end_lost_runs",
     "executor_for_server",
     "import_machines",
+    "leave_commands",
     "read_machines",
     "run_command",
     "run_in_background",

@@ -22,23 +22,16 @@ from apps.core import leases
 from apps.core.errors import DomainError
 from apps.core.events import Emission, emit, emit_many, publish_live
 from apps.core.principals import Principal, system
-from apps.core.runner import runner
 from apps.fleet.commands import Command
 from apps.fleet.executors import Executor, SshExecutor, executor_of, provided_among
 from apps.fleet.models import ChangeLimit, CommandBatch, CommandRun
 from apps.fleet.selectors.ssh import known_ways, ways_of
 from apps.fleet.services import following
+from apps.fleet.services.background import WATCHED_LEASE_S, follow_in_background, room_in_background
 from apps.fleet.services.batches import command_of, facts_of, subject_of
 from apps.fleet.services.change_limits import draw_slots
 from apps.fleet.services.commands import draw_of
-from apps.fleet.services.following import (
-    BACKGROUND_MOST,
-    LANE,
-    WATCHED_LEASE_S,
-    Following,
-    finish_runs,
-    follow_in_background,
-)
+from apps.fleet.services.following import Following, finish_runs
 from apps.fleet.ssh import pool
 from apps.fleet.states import BAD, BatchStatus, RunStatus
 
@@ -165,7 +158,7 @@ class _Drive:
     def _begin(self, actor: Principal, counts: dict[str, int]) -> list[tuple[CommandRun, Executor]]:
         """Start the next runs: as many as the batch, this process and the limits of change allow."""
         batch = self.batch
-        room = min(batch.parallel - counts[RunStatus.RUNNING], runner().free(LANE, BACKGROUND_MOST))
+        room = min(batch.parallel - counts[RunStatus.RUNNING], room_in_background())
         if room <= 0:
             return []
         waiting = self.runs.filter(status=RunStatus.WAITING).order_by("position")

@@ -11,23 +11,20 @@ from apps.core import files, leases
 from apps.core.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooMany
 from apps.core.events import emit
 from apps.core.principals import Principal
-from apps.core.runner import runner
 from apps.fleet.commands import Command
 from apps.fleet.executors import Executor, executor_of
 from apps.fleet.models import CommandRun, Server, SshConnection
 from apps.fleet.outputs import name_of
 from apps.fleet.selectors.commands import run_body
+from apps.fleet.services.background import BACKGROUND_MOST, follow_in_background, room_in_background
 from apps.fleet.services.change_limits import Draw, draw_slots, refuse
 from apps.fleet.services.following import (
-    BACKGROUND_MOST,
     HOLDER,
-    LANE,
     LEASE_S,
     Following,
     close_alone,
     facts_of,
     finish_runs,
-    follow_in_background,
     subject_of,
     tell_batches,
 )
@@ -103,7 +100,7 @@ def run_in_background(
 
     Emits: as `run_command`.
     """
-    if not runner().free(LANE, BACKGROUND_MOST):
+    if not room_in_background():
         raise TooMany(f"{BACKGROUND_MOST} commands run at this moment; wait for one to end.", retry_after_s=10)
     row = start_run(actor=actor, executor=executor, command=command, server=server, ssh_connection=ssh_connection)
     # The lease tells everybody else that somebody follows it.

@@ -1,6 +1,5 @@
 """Follow runs to their end: output as it comes, the lease, the wish to cancel, and the end in the row."""
 
-import asyncio
 import logging
 import threading
 import time
@@ -9,8 +8,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
+from weakref import WeakSet
 
-from django.db import Error, InterfaceError, OperationalError, connection, transaction
+from django.db import Error, connection, transaction
 from django.utils import timezone
 
 from apps.core.crypto import CryptoError
@@ -21,7 +21,6 @@ from apps.core.masking import Masker
 from apps.core.principals import Principal, system
 from apps.core.registries import Registry
 from apps.core.rows import storable
-from apps.core.runner import runner
 from apps.fleet.commands import ERROR_MOST, SIGNAL_MOST, Command, Outcome, Output
 from apps.fleet.executors import Executor
 from apps.fleet.models import CommandRun
@@ -34,21 +33,16 @@ from apps.secrets.services import read_for_use
 
 log = logging.getLogger(__name__)
 
-#: A run whose process renewed nothing for so long is lost; shorter where a keeper renews whatever the run is doing.
-LEASE_S, WATCHED_LEASE_S = 20.0, 15.0
+#: A run whose process renewed nothing for so long is lost.
+LEASE_S = 20.0
 #: How often the row is brought up to date while it runs, and how often it asks whether to end.
 STORE_EVERY_S, LOOK_EVERY_S, RENEW_EVERY_S = 0.5, 1.0, 5.0
-#: A thread that has not looked for so long hangs; its lease is renewed no more.
-HANGS_AFTER_S = 20.0
 #: How long to wait before the end of a run is written again, where the database did not take it.
 CLOSE_PAUSES_S = (0.2, 1.0, 3.0)
-#: The same of those that nobody waits for: how often, and for how long.
-STORE_AGAIN_S, STORE_LATER_S = 1.0, 600.0
-LANE = "commands"
-#: Commands that one process follows in the background.
-BACKGROUND_MOST = 64
 #: Kind of the slots that runs hold.
 HOLDER = "command"
+#: Why it ended, where its process had to end.
+STOPPED = "Watchkeeper was stopped while the command ran;"
 #: Told of the batches whose runs have just ended.
 batch_listeners: Registry[Callable[[Collection[UUID]], object]] = Registry("listener of batches")
 
@@ -66,6 +60,8 @@ class Following:
     ) -> None:
         self.row, self.executor, self.command, self.actor = row, executor, command, actor
         self.is_watched = is_watched
+        self.is_left = False  # this process ends, and so does the run
+        self.is_over = False
         self.output = Output()
         self.spool = Spool(row.pk)
         self.masked = Masker([]).stream()
@@ -76,6 +72,8 @@ class Following:
         self.wants_end = False
         self.duration_ms = 0.0
         self.outcome = Outcome("failed")
+        with _lock:
+            _followed.add(self)
 
     def follow(self) -> SshFault | None:
         """Run the command; its end stands in `outcome`. Returns what kept it from being run."""
@@ -83,10 +81,10 @@ class Following:
         let_go()
         try:
             command = self._with_secrets()
-            self.outcome = self.executor.run(command, on_output=self.take, cancelled=self.look)
+            self.outcome = self._judged(self.executor.run(command, on_output=self.take, cancelled=self.look))
         except SshFault as error:
             ended = "cancelled" if error.reason == Reason.CANCELLED else "failed"
-            fault, self.outcome = error, Outcome(ended, error=error.detail)
+            fault, self.outcome = error, self._judged(Outcome(ended, error=error.detail), has_begun=False)
         except (DomainError, CryptoError) as error:
             self.outcome = Outcome("failed", error=str(error))
         except Exception as error:
@@ -100,7 +98,21 @@ class Following:
         self.duration_ms = round((time.monotonic() - self.begun) * 1000, 1)
         self._publish(self.output.text)
         let_go()
+        self.is_over = True
         return fault
+
+    def _judged(self, outcome: Outcome, *, has_begun: bool = True) -> Outcome:
+        """Return how it ended; what this process ended because it ends itself was cancelled by nobody."""
+        if outcome.ended != "cancelled" or not self.is_left or self.wants_end:
+            return outcome
+        if not has_begun:
+            return Outcome("failed", error="Watchkeeper was stopped before the command began.")
+        return Outcome("lost", error=f"{STOPPED} it was ended then. {outcome.error}".strip())
+
+    def give_up(self) -> None:
+        """Stop following: the process ends, and the command did not end in time."""
+        self.outcome = Outcome("lost", error=f"{STOPPED} what became of it is not known.")
+        self.duration_ms = round((time.monotonic() - self.begun) * 1000, 1)
 
     def _with_secrets(self) -> Command:
         """Return the command with the values that its variables name in the vault; they are masked from here on."""
@@ -140,10 +152,10 @@ class Following:
             try:
                 self._look_at_row(now)
             except Error:
-                _note_absence()
+                note_absence()
             finally:
                 let_go()
-        return self.wants_end
+        return self.wants_end or self.is_left
 
     def _look_at_row(self, now: float) -> None:
         mine = CommandRun.objects.filter(pk=self.row.pk, status=RunStatus.RUNNING)
@@ -169,7 +181,7 @@ class Following:
         try:
             CommandRun.objects.filter(pk=self.row.pk, status=RunStatus.RUNNING).update(**values)
         except Error:
-            _note_absence()
+            note_absence()
             return
         finally:
             let_go()
@@ -234,7 +246,7 @@ def close_alone(following: Following) -> None:
             close_followed([following])
             break
         except Error:
-            _note_absence()
+            note_absence()
             time.sleep(pause_s)
     else:
         close_followed([following])
@@ -284,127 +296,18 @@ def tell_batches(batch_ids: Collection[UUID]) -> None:
                 log.exception("listener %s of batches failed", name)
 
 
-def follow_in_background(following: Following) -> None:
-    """Follow a run in a thread of its own; its end is written with those of others, within 250 ms."""
-    following.is_watched = True
-
-    async def work() -> None:
-        _keeper.add(following)
-        try:
-            await _in_own_thread(following.follow)
-        finally:
-            _keeper.remove(following)
-        runner().store(_store_ends, following)
-
-    runner().submit(LANE, work)
-
-
-def _store_ends(ended: list[Following]) -> None:
-    try:
-        close_followed(ended)
-    except _AWAY:
-        _note_absence()
-        threading.Thread(target=_store_later, args=(ended,), name="command-ends", daemon=True).start()
-
-
-def _store_later(ended: list[Following]) -> None:
-    """Write ends for which the database was away, once it is back: before their leases are looked at, as a rule."""
-    until = time.monotonic() + STORE_LATER_S
-    while time.monotonic() < until:
-        time.sleep(STORE_AGAIN_S)
-        try:
-            close_followed(ended)
-            return
-        except _AWAY:
-            _note_absence()
-        except Exception:
-            log.exception("the ends of commands could not be written")
-            return
-        finally:
-            connection.close()
-
-
-async def _in_own_thread(work: Callable[[], Any]) -> None:
-    """Run blocking work in a daemon thread: it may take an hour, and must not keep the process from ending."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def finish() -> None:
-        if not done.done():
-            done.set_result(None)
-
-    def call() -> None:
-        try:
-            work()
-        except Exception:
-            log.exception("following a command failed")
-        finally:
-            connection.close()
-            loop.call_soon_threadsafe(finish)
-
-    threading.Thread(target=call, name="command", daemon=True).start()
-    await done
-
-
-class _Keeper:
-    """Renews the leases of this process's runs and looks for wishes to cancel, for all of them in one statement."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._followed: dict[UUID, Following] = {}
-        self._thread: threading.Thread | None = None
-
-    def add(self, following: Following) -> None:
-        with self._lock:
-            self._followed[following.row.pk] = following
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="command-keeper", daemon=True)
-                self._thread.start()
-
-    def remove(self, following: Following) -> None:
-        with self._lock:
-            self._followed.pop(following.row.pk, None)
-
-    def _run(self) -> None:
-        renewed_at = time.monotonic()
-        while True:
-            time.sleep(LOOK_EVERY_S)
-            with self._lock:
-                followed = dict(self._followed)
-                if not followed:
-                    self._thread = None
-                    return
-            try:
-                self._look(followed)
-                if time.monotonic() - renewed_at >= RENEW_EVERY_S:
-                    self._renew(followed)
-                    renewed_at = time.monotonic()
-            except Exception:
-                log.exception("the leases of commands could not be renewed")
-            finally:
-                connection.close()
-
-    def _look(self, followed: dict[UUID, Following]) -> None:
-        running = CommandRun.objects.filter(pk__in=list(followed), status=RunStatus.RUNNING)
-        asked = dict(running.values_list("pk", "cancel_asked_at"))
-        for key, one in followed.items():
-            if key not in asked or asked[key] is not None:
-                one.wants_end = True
-
-    def _renew(self, followed: dict[UUID, Following]) -> None:
-        now = time.monotonic()
-        alive = [key for key, one in followed.items() if now - one.looked_at < HANGS_AFTER_S]
-        CommandRun.objects.filter(pk__in=alive, status=RunStatus.RUNNING).update(
-            lease_until=timezone.now() + timedelta(seconds=WATCHED_LEASE_S)
-        )
-
-
-_keeper = _Keeper()
 _ACTOR = system("commands")
-_AWAY = (OperationalError, InterfaceError)
+_lock = threading.Lock()
+_followed: WeakSet[Following] = WeakSet()
 
 
-def _note_absence() -> None:
+def followed_here() -> list[Following]:
+    """Return what this process follows, and has followed a moment ago."""
+    with _lock:
+        return list(_followed)
+
+
+def note_absence() -> None:
     """Note that the database is away. What runs goes on: the lease decides whether that was for too long."""
     log.warning("the row of a command can't be reached", exc_info=True)
 
