@@ -141,6 +141,30 @@ def test_failed_test_says_where_it_stopped(server: Sshd, tmp_path: Path) -> None
     assert CommandRun.objects.get().error == shown["last_error"]
 
 
+@pytest.mark.parametrize(
+    ("on_exec", "status", "sentence"),
+    [("vanish", "lost", "whether and how it ended is not known"), ("refuse", "failed", "did not run the command")],
+)
+def test_command_that_was_sent_into_a_breaking_connection_is_lost(on_exec: str, status: str, sentence: str) -> None:
+    with password_server("right", paramiko.ECDSAKey.generate()) as target:
+        target.on_exec = on_exec
+        row = make_connection(port=target.port, credential="right", host_key=target.host_key)
+        ran = client_as("admin").post(f"{URL}/{row.pk}/execute", {"command": "true"}, format="json")
+    assert (ran.status_code, ran.json()["details"]["status"]) == (502, status)
+    assert sentence in CommandRun.objects.get().error
+
+
+def test_command_whose_connection_breaks_in_the_middle_is_lost_with_its_output(server: Sshd, key: Path) -> None:
+    given = {"auth_method": "key", "credential": key.read_text(), "passphrase": CANARY, "username": USER}
+    row = make_connection(port=server.port, host_key=server.host_key, **given)
+    body = {"command": "echo so far; sleep 0.3; kill -9 $PPID; sleep 3"}
+    ran = client_as("admin").post(f"{URL}/{row.pk}/execute", body, format="json")
+    assert (ran.status_code, ran.json()["details"]["reason"]) == (502, "broken")
+    run = CommandRun.objects.get()
+    assert (run.status, run.output, run.exit_code) == ("lost", "so far\n", None)
+    assert Event.objects.get(name="command.finished").data["status"] == "lost"
+
+
 def test_jump_host_is_used_and_never_leads_in_a_circle(server: Sshd, key: Path, tmp_path: Path) -> None:
     with sshd(tmp_path / "jump", accepts=[key]) as jump:
         given = {"auth_method": "key", "credential": key.read_text(), "passphrase": CANARY, "username": USER}

@@ -181,6 +181,11 @@ class _Rules(paramiko.ServerInterface):
         return paramiko.common.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: Any, command: bytes) -> bool:
+        if self.server.on_exec == "vanish":
+            channel.transport.sock.close()
+        if self.server.on_exec != "run":
+            return False
+
         def answer() -> None:
             while channel.recv(4096):  # its end comes after our consent to the request went out
                 pass
@@ -200,6 +205,7 @@ class PasswordServer:
     key: paramiko.PKey
     port: int = 0
     attempts: list[tuple[str, str, str]] = field(default_factory=list)
+    on_exec: str = "run"  # "refuse" the command; or "vanish", its connection with it, once it has come
 
     @property
     def host_key(self) -> str:

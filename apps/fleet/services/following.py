@@ -83,7 +83,7 @@ class Following:
             command = self._with_secrets()
             self.outcome = self._judged(self.executor.run(command, on_output=self.take, cancelled=self.look))
         except SshFault as error:
-            ended = "cancelled" if error.reason == Reason.CANCELLED else "failed"
+            ended = "cancelled" if error.reason == Reason.CANCELLED else "lost" if error.may_have_run else "failed"
             fault, self.outcome = error, self._judged(Outcome(ended, error=error.detail), has_begun=False)
         except (DomainError, CryptoError) as error:
             self.outcome = Outcome("failed", error=str(error))

@@ -33,3 +33,8 @@ class SshFault(Exception):
         super().__init__(detail)
         self.reason, self.phase, self.detail = reason, phase, detail
         self.hop_id, self.offered = hop_id, offered
+
+    @property
+    def may_have_run(self) -> bool:
+        """Return whether the command was sent, so that nobody knows whether it ran, or how far."""
+        return self.reason == Reason.BROKEN and self.phase == "run"

@@ -94,12 +94,21 @@ def run(transport: paramiko.Transport, command: Command, *, on_output: OnOutput,
         channel = transport.open_session(timeout=OPEN_S)
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise SshFault(Reason.BUSY, "run", f"The machine opened no channel for the command ({error}).") from error
+    begun = _Run(channel, command, on_output, cancelled)
     try:
-        return _Run(channel, command, on_output, cancelled).follow()
+        return begun.follow()
     except (paramiko.SSHException, OSError, EOFError) as error:
+        # Where the connection is gone with the answer to the request, the command may run nevertheless.
+        if begun.is_taken or (begun.is_sent and not transport.is_active()):
+            raise _broken() from error
         raise SshFault(Reason.RUN, "run", f"The machine did not run the command ({error}).") from error
     finally:
         channel.close()
+
+
+def _broken() -> SshFault:
+    sentence = "The connection broke off while the command ran; whether and how it ended is not known."
+    return SshFault(Reason.BROKEN, "run", sentence)
 
 
 class _Run:
@@ -109,6 +118,7 @@ class _Run:
         self.prompt: _Prompt | None = None
         self.answers = 0
         self.pending = b""
+        self.is_sent = self.is_taken = False
         self.mark = secrets.token_hex(12)
 
     def follow(self) -> Outcome:
@@ -156,7 +166,9 @@ class _Run:
             line, head = with_environment(command.text, command.env)
             self.pending = head + command.stdin
         channel.set_environment_variable(MARK, self.mark)
+        self.is_sent = True
         channel.exec_command(line.encode("utf-8", "surrogateescape"))
+        self.is_taken = True
         channel.settimeout(TICK_S)
         if not command.sudo and not self.pending:
             channel.shutdown_write()
@@ -266,7 +278,5 @@ class _Run:
         if signal:
             return Outcome("exited", None, signal)
         if channel.exit_status < 0:
-            raise SshFault(
-                Reason.BROKEN, "run", "The connection broke off while the command ran; how it ended is not known."
-            )
+            raise _broken()
         return Outcome("exited", channel.exit_status)
