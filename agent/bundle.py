@@ -7,11 +7,12 @@ from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-#: In an order in which each needs only those before it. The sampler and the masks are the platform's own.
+#: In an order in which each needs only those before it. Sampler, masks and marks are the platform's own.
 PARTS = (
     "apps/fleet/masking.py",
     "apps/fleet/sampler/processes.py",
     "apps/fleet/sampler/host.py",
+    "apps/fleet/marks.py",
     "agent/clock.py",
     "agent/store.py",
     "agent/identity.py",

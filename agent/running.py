@@ -20,8 +20,8 @@ from typing import Any
 
 import psutil
 
-from agent.signals import MARK, has_processes, signal_session
 from agent.store import Store
+from apps.fleet.marks import MARK, has_processes, signal_session
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import selectors
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from apps.core.masking import Masker
 from apps.core.principals import Principal
 from apps.core.registries import Registry
 from apps.fleet.commands import Cancelled, Command, Deadline, OnOutput, Outcome, Output
+from apps.fleet.marks import MARK, has_processes, signal_session
 from apps.fleet.models import Server, SshConnection
 from apps.fleet.selectors.ssh import chain_of, token_of, way_of
 from apps.fleet.signalling import signal_here, signal_name, signal_over_shell
@@ -34,6 +36,8 @@ TICK_S = 0.2
 READ_MOST = 32 * 1024
 #: Readings of what a command that was ended has left in its pipe, which holds 64 KiB.
 DRAINS_MOST = 8
+#: Times that what a command started is looked for; what forks meanwhile is found the next time.
+HUNTS_MOST = 5
 SIGNAL_S = 15.0
 #: What a local command gets of this process's surroundings, which hold the platform's own keys.
 LOCAL_ENV = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "SHELL")
@@ -183,25 +187,25 @@ class LocalExecutor:
         self.target = target
 
     def run(self, command: Command, *, on_output: OnOutput, cancelled: Cancelled) -> Outcome:
-        """Run a command with /bin/sh in a process group of its own."""
-        deadline = Deadline(command.timeout_s)
-        env = _local_env()
+        """Run a command with /bin/sh in a session of its own, marked so that all it starts is found again."""
+        deadline, mark = Deadline(command.timeout_s), secrets.token_hex(12)
         try:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", command.text],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**env, **command.env},
+                env={**_local_env(), **command.env, MARK: mark},
                 cwd="/",
                 start_new_session=True,
             )
         except OSError as error:
             return Outcome("failed", error=f"This host did not start it: {error.strerror}.")
         try:
-            return self._follow(process, command, deadline, on_output, cancelled)
+            how = self._follow(process, command, deadline, on_output, cancelled)
+            return how if isinstance(how, Outcome) else self._end(process, mark, how, on_output)
         finally:
-            _kill(process, signal.SIGKILL)  # what it left behind in its group
+            _kill_group(process)  # what it left behind there; a daemon has one of its own
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None and not pipe.closed:
@@ -222,7 +226,8 @@ class LocalExecutor:
         deadline: Deadline,
         on_output: OnOutput,
         cancelled: Cancelled,
-    ) -> Outcome:
+    ) -> Outcome | str:
+        """Return how it ended, or why it is to be ended."""
         assert process.stdin is not None and process.stdout is not None
         pending, ended_at = memoryview(command.stdin), 0.0
         os.set_blocking(process.stdin.fileno(), False)
@@ -238,7 +243,7 @@ class LocalExecutor:
                         data = os.read(process.stdout.fileno(), READ_MOST)
                         if not data:
                             waiting.unregister(process.stdout)
-                            return self._outcome(process, deadline, on_output, cancelled)
+                            return self._outcome(process, deadline, cancelled)
                         on_output(data)
                     else:
                         try:
@@ -251,33 +256,36 @@ class LocalExecutor:
                 if process.poll() is not None:
                     ended_at = ended_at or time.monotonic()
                     if time.monotonic() - ended_at > LINGER_S:
-                        return self._outcome(process, deadline, on_output, cancelled)
+                        return self._outcome(process, deadline, cancelled)
                 elif cancelled():
-                    return self._end(process, "cancelled", on_output)
+                    return "cancelled"
                 elif deadline.is_over:
-                    return self._end(process, "timed_out", on_output)
+                    return "timed_out"
 
     def _outcome(
-        self, process: "subprocess.Popen[bytes]", deadline: Deadline, on_output: OnOutput, cancelled: Cancelled
-    ) -> Outcome:
+        self, process: "subprocess.Popen[bytes]", deadline: Deadline, cancelled: Cancelled
+    ) -> Outcome | str:  # fmt: skip
         while process.poll() is None:  # it closed its output and goes on
             if cancelled():
-                return self._end(process, "cancelled", on_output)
+                return "cancelled"
             if deadline.is_over:
-                return self._end(process, "timed_out", on_output)
+                return "timed_out"
             time.sleep(TICK_S / 4)
         code = process.returncode
         if code < 0:
             return Outcome("exited", None, signal_name(-code))
         return Outcome("exited", code)
 
-    def _end(self, process: "subprocess.Popen[bytes]", how: str, on_output: OnOutput) -> Outcome:
-        """End it; what it writes until then is output like all before."""
-        _kill(process, signal.SIGTERM)
+    def _end(self, process: "subprocess.Popen[bytes]", mark: str, how: str, on_output: OnOutput) -> Outcome:
+        """End it with all it started; what it writes until then is output like all before."""
+        signal_session(process.pid, signal.SIGTERM, mark)
         until = time.monotonic() + GRACE_S
-        while process.poll() is None and time.monotonic() < until:
+        while time.monotonic() < until and (process.poll() is None or has_processes(process.pid, mark)):
             self._drain(process, on_output, TICK_S / 4)
-        _kill(process, signal.SIGKILL)
+        for _ in range(HUNTS_MOST):
+            if not signal_session(process.pid, signal.SIGKILL, mark):
+                break
+        _kill_group(process)
         process.wait()
         for _ in range(DRAINS_MOST):  # what somebody else keeps writing is not waited for
             if not self._drain(process, on_output, 0.0):
@@ -301,9 +309,9 @@ def _local_env() -> dict[str, str]:
     return {name: os.environ[name] for name in LOCAL_ENV if name in os.environ}
 
 
-def _kill(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def executor_of(server: Server, actor: Principal, *, provided: Collection[UUID] | None = None) -> Executor:

@@ -1,5 +1,7 @@
 """Commands: running, limits, history, cancelling, and what is lost."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -132,6 +134,22 @@ def test_local_command_is_ended_with_all_it_started() -> None:
     outcome, text = local_run("trap '' TERM; sleep 300 & echo $!; wait; sleep 300", timeout_s=0.4)
     assert outcome.ended == "timed_out"
     _until(lambda: _is_gone(int(text)))
+
+
+def test_local_command_is_ended_with_what_went_to_another_session() -> None:
+    stubborn = """setsid sh -c 'trap "" TERM; echo $$; sleep 300; sleep 300' &"""
+    outcome, text = local_run(f"{stubborn} setsid env -i sleep 300 & echo $!; wait", timeout_s=1)
+    assert outcome.ended == "timed_out" and len(text.split()) == 2
+    for pid in text.split():
+        _until(lambda pid=int(pid): _is_gone(pid))
+
+
+def test_daemon_that_a_local_command_started_outlives_its_end() -> None:
+    outcome, text = local_run("setsid sleep 300 >/dev/null 2>&1 & echo $!; sleep 0.5")
+    try:
+        assert (outcome.exit_code, _is_gone(int(text))) == (0, False)
+    finally:
+        os.kill(int(text), signal.SIGKILL)
 
 
 def test_local_exits_signals_and_large_input() -> None:

@@ -12,6 +12,7 @@ from paramiko.channel import Channel
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
 from apps.fleet.commands import Cancelled, Command, Deadline, OnOutput, Outcome
+from apps.fleet.marks import MARK
 from apps.fleet.ssh.errors import Reason, SshFault
 
 OPEN_S = 15.0
@@ -20,8 +21,6 @@ TICK_S = 0.2
 LINGER_S = 1.0
 #: How long a command has to end by itself once it was asked to.
 SIGNAL_S, HUNT_S, GRACE_S = 0.3, 5.0, 2.0
-#: Variable by which a run's processes are found again; servers take LC_* as a rule, and no program minds it.
-MARK = "LC_WK_RUN"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
