@@ -14,17 +14,21 @@ _WORDS = (
 _SENSITIVE = re.compile(rf"(?:{_WORDS})", re.IGNORECASE)
 # NAME=value, --opt=value, -Dname=value, name:value: the whole rest of the argument is the value.
 _ASSIGNED = re.compile(r"^(?P<name>[-/\w.@\[\]]+)(?P<sign>=|:(?!//))(?P<value>.+)$", re.DOTALL)
-# The same inside a longer argument: queries of addresses, JSON, shell snippets, headers.
+# The same inside a longer argument: queries of addresses, JSON, shell snippets, headers. A name is taken as a whole, by
+# the reference to itself: to try each of its parts, as patterns do else, would take the square of its length.
 _INSIDE = re.compile(
-    rf"(?<![\w.-])(?P<head>[\w.-]*(?:{_WORDS})[\w.-]*[\"']?\s*[:=]\s*)(?P<quote>[\"']?)(?P<scheme>(?:bearer|basic|token)\s+)?(?P<value>[^\s\"'&;,}}]+)",
+    rf"(?<![\w.-])(?P<head>(?=[\w.-]*?(?:{_WORDS}))(?=(?P<name>[\w.-]+))(?P=name)[\"']?\s*[:=]\s*)(?P<quote>[\"']?)(?P<scheme>(?:bearer|basic|token)\s+)?(?P<value>[^\s\"'&;,}}]+)",
     re.IGNORECASE,
 )
 # And its spoken form inside one, as of `sh -c "tool --token abc"`.
-_SPOKEN = re.compile(rf"(?P<head>(?:^|\s)--?[\w-]*(?:{_WORDS})[\w-]*\s+)(?P<value>[^\s\"'-][^\s\"']*)", re.IGNORECASE)
-_IN_ADDRESS = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^/\s:@]*):[^@\s/]+@", re.IGNORECASE)
+_SPOKEN = re.compile(
+    rf"(?P<head>(?:^|\s)-(?=[\w-]*?(?:{_WORDS}))(?=(?P<name>[\w-]+))(?P=name)\s+)(?P<value>[^\s\"'-][^\s\"']*)",
+    re.IGNORECASE,
+)
+_IN_ADDRESS = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]{0,30}://[^/\s:@]*):[^@\s/]+@", re.IGNORECASE)
 # Credentials that are known by their shape.
 _SHAPED = re.compile(
-    r"\b(?:wk_[\w-]{8}_[\w-]+|eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?|(?:sk|rk|pk)[-_][\w-]{16,}|gh[pousr]_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]+|AKIA[A-Z0-9]{16})"
+    r"\b(?:wk_[\w-]{8}_[\w-]+|eyJ[\w-]{8,1000}\.[\w-]+(?:\.[\w-]*)?|(?:sk|rk|pk)[-_][\w-]{16,}|gh[pousr]_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]+|AKIA[A-Z0-9]{16})"
 )
 _SQL_CLIENTS = {"mysql", "mysqldump", "mysqladmin", "mysqlsh", "mariadb", "mariadb-dump", "mariadb-admin"}
 
