@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from apps.containers.asking import ask, container_of
+from apps.fleet.masking import mask_text
 from apps.fleet.models import Server
 from apps.fleet.selectors import latest_snapshot
 
@@ -57,7 +58,8 @@ def containers_of(server: Server) -> Listed:
 def container_logs(
     *, server: Server, container: str, tail: int = TAIL, since: datetime | None = None, timestamps: bool = False
 ) -> dict[str, Any]:
-    """Return the last lines that a container wrote, asked of its engine. Not to be called in a transaction.
+    """Return the last lines that a container wrote, asked of its engine, what looks like a secret masked as in every
+    log. Not to be called in a transaction.
 
     Returns:
         id, name, image and state of the container; `lines`; `is_cut` where older or longer ones were left out.
@@ -72,7 +74,7 @@ def container_logs(
     lines = answer.get("lines")
     return {
         **container_of(answer, container),
-        "lines": [str(line) for line in lines] if isinstance(lines, list) else [],
+        "lines": [mask_text(str(line)) for line in lines] if isinstance(lines, list) else [],
         "is_cut": answer.get("is_cut") is True,
     }
 

@@ -260,6 +260,18 @@ def test_logs_are_read_with_what_is_asked_for(agent: Any) -> None:
 
 
 @threaded
+def test_secrets_in_what_a_container_wrote_are_masked_on_every_way(agent: Any) -> None:
+    server = _server(agent)
+    lines = ["2026-01-01T00:00:00Z password=hunter2 user=me", "postgres://me:hunter2@db/x", "ready"]
+    with answering(agent, {"ok": True, "container": WEB, "lines": lines, "is_cut": False}):
+        found = client_as("viewer").get(_url(server, "/web/logs")).json()["lines"]
+        url = reverse("admin:container_logs", args=[server.pk, "web"])
+        page = console_as("viewer").get(url).content.decode()
+    assert found == ["2026-01-01T00:00:00Z password=*** user=me", "postgres://me:***@db/x", "ready"]
+    assert "password=***" in page and "hunter2" not in page
+
+
+@threaded
 def test_action_counts_as_a_change_of_its_server(agent: Any) -> None:
     create_change_limit(actor=ACTOR, values={"tag": "", "hosts_most": 1})
     other = make_server("busy")

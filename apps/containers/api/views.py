@@ -165,7 +165,8 @@ class ContainerLogsView(ApiView):
     @extend_schema(
         operation_id="containers_logs",
         summary="Last lines of a container",
-        description="Asked of the engine through the server's host agent; at most 512 KiB, the newest ones.",
+        description="Asked of the engine through the server's host agent; at most 512 KiB, the newest ones. "
+        "Values that look like secrets are masked, as in every log.",
         parameters=[
             _SERVER,
             _CONTAINER,
