@@ -7,12 +7,13 @@ from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-#: In an order in which each needs only those before it. Sampler, masks and marks are the platform's own.
+#: In an order in which each needs only those before it. Those of apps are the platform's own.
 PARTS = (
     "apps/fleet/masking.py",
     "apps/fleet/sampler/processes.py",
     "apps/fleet/sampler/host.py",
     "apps/fleet/marks.py",
+    "apps/fleet/own_container.py",
     "agent/clock.py",
     "agent/store.py",
     "agent/identity.py",

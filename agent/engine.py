@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from agent.tail import LINE_MOST
+from apps.fleet.own_container import own_containers
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ BLOCK_MOST = 128 * 1024  # of the list as JSON; a sample may have 512 KiB
 TEXT_MOST, NAME_MOST, PORTS_MOST = 255, 200, 32
 LIST_S, ANSWER_S = 5.0, 8.0
 STOP_S, STOP_MOST_S = 10, 60
+ID_LEAST = 12  # characters by which a container is told from all others
 TAIL, TAIL_MOST = 100, 5000
 LOG_MOST = 512 * 1024  # of the lines as JSON; the platform takes frames of a MiB
 BODY_MOST = 16 * 1024 * 1024
@@ -105,6 +107,7 @@ class Engine:
         if action in ("stop", "restart"):
             wait_s = min(STOP_MOST_S, max(0, int(frame.get("timeout_s", STOP_S))))
             patience += wait_s
+            path = await self._spared(path, frame)
             await self._act(f"{path}/{action}?t={wait_s}", action, patience)
         elif action == "start":
             await self._act(f"{path}/start", action, patience)
@@ -113,6 +116,23 @@ class Engine:
         with contextlib.suppress(EngineFault):  # it is done, also where nothing can be said of it
             return {"container": _inspected(await self._json("GET", f"{path}/json", LIST_S))}
         return {"container": None}
+
+    async def _spared(self, path: str, frame: Mapping[str, Any]) -> str:
+        """Return the path of a container that may be stopped, by its id where one had to be asked for.
+
+        Raises:
+            EngineFault: the agent itself runs in it, or the platform that asks.
+        """
+        ours = [(one, "this host agent runs: its end would leave nobody to answer") for one in own_containers()]
+        theirs = frame.get("own") or ()
+        ours += [(str(one), "Watchkeeper itself runs: its end would leave nobody to answer") for one in theirs]
+        if not ours:
+            return path
+        identity = str((await self._json("GET", f"{path}/json", LIST_S))["Id"])
+        for one, what in ours:
+            if len(one) >= ID_LEAST and identity.startswith(one):
+                raise EngineFault("own_container", f"In this container {what}. Do it on the host itself.")
+        return f"/containers/{identity}"
 
     async def _act(self, path: str, action: str, patience_s: float) -> None:
         async with _Question(self._socket(), "POST", path, patience_s) as asked:

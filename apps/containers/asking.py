@@ -82,6 +82,8 @@ def _refusal(code: str, sentence: str) -> DomainError:
         return Invalid({"container_id": sentence}, where="path")
     if code == "gone":
         return NotFound(sentence, code="container_gone")
+    if code == "own_container":
+        return Conflict(sentence, code=code)
     if code in ("running", "not_running"):
         return Conflict(sentence, code=f"container_{code}")
     return Conflict(sentence, code="engine_refused")

@@ -10,6 +10,7 @@ from apps.core.events import emit
 from apps.core.ids import new_id
 from apps.core.principals import Principal
 from apps.fleet.models import Server
+from apps.fleet.own_container import own_containers
 from apps.fleet.services.change_limits import Draw, draw_slots, give_back, refuse
 from apps.fleet.services.servers import facts_of, subject_of
 
@@ -49,7 +50,7 @@ def stop_container(*, actor: Principal, server: Server, container: str, timeout_
         timeout_s: after so long it is killed, 0 to 60.
 
     Raises:
-        Conflict: also where it does not run (409).
+        Conflict: also where it does not run, or Watchkeeper or the host agent runs in it (409).
 
     Emits: container.stopped; container.unconfirmed where no answer came
 
@@ -79,8 +80,11 @@ def _act(actor: Principal, server: Server, container: str, action: str, timeout_
         _, refusal = draw_slots([Draw(server.pk, HOLDER, key, name, ANSWER_S + wait_s + SLOT_GRACE_S)])
         if refusal:
             raise refuse(refusal)
+    values: dict[str, Any] = {} if timeout_s is None else {"timeout_s": timeout_s}
+    if action != "start" and (ours := own_containers()):
+        values["own"] = sorted(ours)  # they are to go on: the agent can't know them
     try:
-        answer = ask(server, container, action, {} if timeout_s is None else {"timeout_s": timeout_s}, wait_s=wait_s)
+        answer = ask(server, container, action, values, wait_s=wait_s)
     except DomainError as error:
         with transaction.atomic():
             give_back(HOLDER, [key])

@@ -14,7 +14,7 @@ from django.urls import reverse
 from apps.agents.link import executor, requests
 from apps.agents.models import AgentRequest
 from apps.agents.services import connected, disconnected
-from apps.containers import asking
+from apps.containers import asking, services
 from apps.containers.selectors import containers_of
 from apps.core.models import Event
 from apps.core.principals import system
@@ -48,6 +48,7 @@ BLOCK = {
 @pytest.fixture
 def agent(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(executor, "POLL_S", 0.05)
+    monkeypatch.setattr(services, "own_containers", frozenset)  # the tests may run in one
     found, _ = make_host_agent()
     connected(agent=found, owner="another process", token="t")
     return found
@@ -149,10 +150,21 @@ def test_actions_are_asked_of_the_agent_and_told(agent: Any) -> None:
 
 
 @threaded
+def test_agent_is_told_which_container_must_go_on(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = frozenset({"f" * 64, "f" * 12})
+    monkeypatch.setattr(services, "own_containers", lambda: ours)
+    with answering(agent, {"ok": True, "container": WEB}) as asked:
+        for action in ("start", "stop", "restart"):
+            assert client_as("operator").post(_url(_server(agent), f"/web/{action}")).status_code == 200
+    assert [one.get("own") for one in asked] == [None, sorted(ours), sorted(ours)]
+
+
+@threaded
 def test_refusals_come_back_in_the_engines_words(agent: Any) -> None:
     wanted = {
         "running": (409, "container_running"),
         "not_running": (409, "container_not_running"),
+        "own_container": (409, "own_container"),
         "gone": (404, "container_gone"),
         "refused": (409, "engine_refused"),
         "no_engine": (503, "engine_unavailable"),

@@ -10,6 +10,7 @@ import pytest
 
 from agent import engine as module
 from agent.engine import Engine, engine_socket
+from apps.fleet.own_container import own_containers
 from tests.support.engine import IMAGE, ContainerEngine, container_engine
 from tests.support.processes import wait_for
 
@@ -80,6 +81,49 @@ def test_container_is_started_stopped_and_restarted_once_each(docker: ContainerE
     before = docker.docker("inspect", "--format", "{{.State.StartedAt}}", "acted-on")
     assert _ask(engine, "restart", "acted-on", timeout_s=5)["ok"] is True
     assert docker.docker("inspect", "--format", "{{.State.StartedAt}}", "acted-on") != before
+
+
+@pytest.mark.parametrize("length", [64, 12])
+def test_container_of_the_agent_or_the_platform_goes_on(
+    docker: ContainerEngine, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    engine, name = Engine(docker.socket), f"ours-{length}"
+    identity = docker.run(name, WAITS)
+    other = docker.run(f"not-{name}", WAITS)
+    for action in ("stop", "restart"):
+        refused = _ask(engine, action, name, own=["f" * 64, identity[:length]])
+        assert refused["code"] == "own_container" and "Watchkeeper itself" in refused["message"]
+        monkeypatch.setattr(module, "own_containers", lambda: frozenset({identity[:length]}))
+        for shown in (name, identity, identity[:12]):
+            refused = _ask(engine, action, shown)
+            assert refused["code"] == "own_container" and "this host agent runs" in refused["message"]
+        monkeypatch.undo()
+    assert docker.state(name) == "running"
+    assert _ask(engine, "stop", f"not-{name}", timeout_s=1, own=[identity, "", other[:4]])["ok"] is True
+    assert _ask(engine, "stop", "absent", own=[identity])["code"] == "gone"
+
+
+def test_process_knows_the_container_it_runs_in(docker: ContainerEngine, tmp_path: Path) -> None:
+    identity = docker.run("inside", WAITS)
+    for folder in ("proc/self", "proc/sys/kernel"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("proc/self/mountinfo", "proc/self/cgroup", "proc/sys/kernel/hostname", ".dockerenv"):
+        (tmp_path / name).write_text(docker.docker("exec", "inside", "/bin/busybox", "cat", f"/{name}"))
+    assert identity in own_containers(tmp_path)
+    (tmp_path / "proc/self/mountinfo").unlink()
+    assert {one[:12] for one in own_containers(tmp_path)} == {identity[:12]}
+
+
+def test_host_of_containers_takes_none_for_its_own(tmp_path: Path) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    folder = f"/var/lib/docker/containers/{'a' * 64}"
+    lines = [
+        f"1 2 0:1 / {folder}/mounts/shm rw - tmpfs shm rw",
+        f"3 2 8:1 {folder}/hosts /mnt/hosts rw - ext4 /dev/a rw",
+    ]
+    (tmp_path / "proc/self/mountinfo").write_text("\n".join(lines))
+    (tmp_path / "proc/self/cgroup").write_text("0::/system.slice/watchkeeper-agent.service\n")
+    assert own_containers(tmp_path) == frozenset()
 
 
 def test_container_that_ignores_the_wish_is_killed_after_the_time_given(docker: ContainerEngine) -> None:

@@ -29,6 +29,7 @@ _CONTAINER = OpenApiParameter(
 _AWAY = OpenApiResponse(
     description="The host agent is not connected or does not answer, or the container engine is away."
 )
+_OURS = "Watchkeeper or its host agent runs in it"
 _NONE = OpenApiResponse(description="There is no such server or container.")
 
 
@@ -133,7 +134,7 @@ class ContainerStopView(_ActionView):
     codes: ClassVar[dict[str, str]] = {"post": "containers:stop"}
     word, act = "stopped", staticmethod(services.stop_container)
 
-    @_described("stop", "Stop a container", "It does not run, the engine refused", StopSerializer)
+    @_described("stop", "Stop a container", f"It does not run, {_OURS}, the engine refused", StopSerializer)
     def post(self, request: Request, server_id: str, container_id: str) -> Response:
         """Stop it.
 
@@ -148,7 +149,7 @@ class ContainerRestartView(_ActionView):
     codes: ClassVar[dict[str, str]] = {"post": "containers:restart"}
     word, act = "restarted", staticmethod(services.restart_container)
 
-    @_described("restart", "Restart a container", "The engine refused", StopSerializer)
+    @_described("restart", "Restart a container", f"{_OURS}, the engine refused", StopSerializer)
     def post(self, request: Request, server_id: str, container_id: str) -> Response:
         """Restart it.
 
