@@ -6,6 +6,7 @@ from typing import Any
 
 from apps.agents.link import requests
 from apps.agents.link.executor import NoAnswer, agent_of, ask_agent
+from apps.agents.models import HostAgent
 from apps.core.errors import Conflict, DomainError, Invalid, NotFound, Unavailable
 from apps.fleet.models import Server
 
@@ -26,21 +27,14 @@ def is_reached(server: Server) -> bool:
     return agent is not None and requests.is_there(agent.pk)
 
 
-def ask(
-    server: Server, container: str, action: str, values: Mapping[str, Any], *, wait_s: float = 0.0
-) -> dict[str, Any]:
-    """Ask for an action of a container, and return what the agent answered. Not to be called in a transaction.
+def agent_to_ask(server: Server, container: str) -> HostAgent:
+    """Return the connected agent by which a container is reached.
 
     Args:
         container: its id, the beginning of that, or its name.
-        action: "start", "stop", "restart" or "logs".
-        values: of the action.
-        wait_s: how much longer than usual the answer may take.
 
     Raises:
-        Invalid: this names no container (422). NotFound: there is none of that name (404).
-        Conflict: its state forbids it, or the engine refused, whose words are given (409).
-        Unavailable: the agent or the engine is away (503). Unconfirmed: no answer came (503).
+        Invalid: this names no container (422). Unavailable: the server has no agent, or it is away (503).
     """
     if not _NAME.fullmatch(container):
         raise Invalid({"container_id": "give the id or the name of a container"}, where="path")
@@ -53,6 +47,25 @@ def ask(
         raise Unavailable(
             f"The agent of {server.name} is not connected now; see whether it runs over there.", code="agent_offline"
         )
+    return agent
+
+
+def ask(
+    agent: HostAgent, container: str, action: str, values: Mapping[str, Any], *, wait_s: float = 0.0
+) -> dict[str, Any]:
+    """Ask for an action of a container, and return what the agent answered. Not to be called in a transaction.
+
+    Args:
+        agent: from `agent_to_ask`, as is the container.
+        action: "start", "stop", "restart" or "logs".
+        values: of the action.
+        wait_s: how much longer than usual the answer may take.
+
+    Raises:
+        NotFound: there is none of that name (404).
+        Conflict: its state forbids it, or the engine refused, whose words are given (409).
+        Unavailable: the agent or the engine is away (503). Unconfirmed: no answer came (503).
+    """
     body = {**values, "action": action, "container": container}
     try:
         standing = ask_agent(agent, requests.CONTAINER, body, answer_s=ANSWER_S + wait_s)

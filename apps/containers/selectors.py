@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from apps.containers.asking import ask, container_of
+from apps.containers.asking import agent_to_ask, ask, container_of
 from apps.fleet.masking import mask_text
 from apps.fleet.models import Server
 from apps.fleet.selectors import latest_snapshot
@@ -65,12 +65,12 @@ def container_logs(
         id, name, image and state of the container; `lines`; `is_cut` where older or longer ones were left out.
 
     Raises:
-        As `asking.ask`.
+        As `asking.agent_to_ask` and `asking.ask`.
 
     Source: contract row GET /docker/{server_id}/containers/{container_id}/logs.
     """
     values = {"tail": tail, "since": since.timestamp() if since else None, "timestamps": timestamps}
-    answer = ask(server, container, "logs", values)
+    answer = ask(agent_to_ask(server, container), container, "logs", values)
     lines = answer.get("lines")
     return {
         **container_of(answer, container),

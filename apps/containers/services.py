@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import transaction
 
-from apps.containers.asking import ANSWER_S, Unconfirmed, ask, container_of
+from apps.containers.asking import ANSWER_S, Unconfirmed, agent_to_ask, ask, container_of
 from apps.core.errors import DomainError, Forbidden, Invalid
 from apps.core.events import emit
 from apps.core.ids import new_id
@@ -36,7 +36,7 @@ def start_container(*, actor: Principal, server: Server, container: str) -> dict
         Forbidden: it is the platform's own host, and the caller may not (403).
         Unavailable: the agent or the engine is away, or no answer came (503).
 
-    Emits: container.started; container.unconfirmed where no answer came
+    Emits: container.action_asked, then container.started; container.unconfirmed where no answer came
 
     Source: contract row POST /docker/{server_id}/containers/{container_id}/start.
     """
@@ -52,7 +52,7 @@ def stop_container(*, actor: Principal, server: Server, container: str, timeout_
     Raises:
         Conflict: also where it does not run, or Watchkeeper or the host agent runs in it (409).
 
-    Emits: container.stopped; container.unconfirmed where no answer came
+    Emits: container.action_asked, then container.stopped; container.unconfirmed where no answer came
 
     Source: contract row POST /docker/{server_id}/containers/{container_id}/stop.
     """
@@ -62,7 +62,7 @@ def stop_container(*, actor: Principal, server: Server, container: str, timeout_
 def restart_container(*, actor: Principal, server: Server, container: str, timeout_s: int = STOP_S) -> dict[str, Any]:
     """Stop a container and start it again, or start one that does not run; as `stop_container`.
 
-    Emits: container.restarted; container.unconfirmed where no answer came
+    Emits: container.action_asked, then container.restarted; container.unconfirmed where no answer came
 
     Source: contract row POST /docker/{server_id}/containers/{container_id}/restart.
     """
@@ -74,17 +74,20 @@ def _act(actor: Principal, server: Server, container: str, action: str, timeout_
         raise Invalid({"timeout": f"must lie between 0 and {STOP_MOST_S} seconds"})
     if server.is_local and not actor.can("servers:execute_local"):
         raise Forbidden("Containers of the platform's own host need the permission servers:execute_local.")
+    agent = agent_to_ask(server, container)
     key, wait_s = new_id(), timeout_s or 0
     name = f"{action} of a container by {actor.name}"
     with transaction.atomic():
         _, refusal = draw_slots([Draw(server.pk, HOLDER, key, name, ANSWER_S + wait_s + SLOT_GRACE_S)])
         if refusal:
             raise refuse(refusal)
+        # Before it is done: should this process die meanwhile, who asked for what is known nevertheless.
+        _tell("container.action_asked", server, actor, {"container": container, "action": action})
     values: dict[str, Any] = {} if timeout_s is None else {"timeout_s": timeout_s}
     if action != "start" and (ours := own_containers()):
         values["own"] = sorted(ours)  # they are to go on: the agent can't know them
     try:
-        answer = ask(server, container, action, values, wait_s=wait_s)
+        answer = ask(agent, container, action, values, wait_s=wait_s)
     except DomainError as error:
         with transaction.atomic():
             give_back(HOLDER, [key])

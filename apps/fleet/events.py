@@ -185,12 +185,14 @@ declare(
 declare(
     "change_limit.deleted", doc="Such a limit was removed.", permission="change_limits:view", fields=_LIMIT
 )  # fmt: skip
+_SIGNAL = {**_SERVER, "pid": INTEGER, "process": TEXT, "signal": INTEGER, "started": TEXT, "by": TEXT}
 declare(
-    "process.signalled",
-    doc="Somebody sent a signal to a process.",
+    "process.signal_asked",
+    doc="Somebody asked for a signal to a process; that it was sent is told next, unless it was refused.",
     permission="processes:view",
-    fields={**_SERVER, "pid": INTEGER, "process": TEXT, "signal": INTEGER, "started": TEXT, "by": TEXT},
+    fields=_SIGNAL,
 )
+declare("process.signalled", doc="Somebody sent a signal to a process.", permission="processes:view", fields=_SIGNAL)
 declare(
     "server.logs",
     doc="Log lines of a server that came together, while somebody follows the log.",

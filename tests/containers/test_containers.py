@@ -86,8 +86,13 @@ def _server(agent: Any) -> Server:
     return Server.objects.get(pk=agent.server_id)
 
 
-def _events() -> list[tuple[str, dict[str, Any]]]:
+def _facts() -> list[tuple[str, dict[str, Any]]]:
     return [(row.name, row.data) for row in Event.objects.filter(name__startswith="container.").order_by("id")]
+
+
+def _events() -> list[tuple[str, dict[str, Any]]]:
+    """Return what came of what was asked for."""
+    return [(name, data) for name, data in _facts() if name != "container.action_asked"]
 
 
 def test_containers_are_those_of_the_newest_sample() -> None:
@@ -143,6 +148,8 @@ def test_actions_are_asked_of_the_agent_and_told(agent: Any) -> None:
     ]
     names = ["container.started", "container.stopped", "container.restarted", "container.stopped"]
     assert [name for name, _ in _events()] == names
+    assert [name for name, _ in _facts()][::2] == ["container.action_asked"] * 4
+    assert [(data["container"], data["action"]) for _, data in _facts()[:4:2]] == [("web", "start"), ("web", "stop")]
     told = _events()[0][1]
     assert (told["container"], told["container_id"], told["image"]) == ("web", WEB["id"], "shop:7")
     assert told["slug"] == server.slug
@@ -243,7 +250,20 @@ def test_what_names_no_container_is_refused(agent: Any) -> None:
     for name in ("a", "-web", "we b", "w%252Fb", "w%3Fb", "é-é", "x" * 256):
         answer = operator.post(_url(_server(agent), f"/{name}/start"))
         assert answer.status_code == 422 and "give the id or the name" in json.dumps(answer.json()), name
-    assert not AgentRequest.objects.exists() and not ChangeSlot.objects.exists()
+    assert not AgentRequest.objects.exists() and not ChangeSlot.objects.exists() and _facts() == []
+
+
+@threaded
+def test_who_asked_is_known_where_the_process_dies_meanwhile(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*args: Any, **values: Any) -> Any:
+        raise SystemExit
+
+    monkeypatch.setattr(asking, "ask_agent", die)
+    with pytest.raises(SystemExit):
+        services.stop_container(actor=ACTOR, server=_server(agent), container="web")
+    ((name, told),) = _facts()
+    assert (name, told["by"]) == ("container.action_asked", ACTOR.name)
+    assert (told["container"], told["action"]) == ("web", "stop")
 
 
 def test_time_to_stop_has_bounds(agent: Any) -> None:

@@ -70,6 +70,8 @@ def test_process_is_stopped_goes_on_and_ends(local: Server, victim: subprocess.P
     assert victim.wait(30) == -15
     told = [event.data["signal"] for event in Event.objects.filter(name="process.signalled").order_by("id")]
     assert told == [19, 18, 15]
+    asked = [event.data["signal"] for event in Event.objects.filter(name="process.signal_asked").order_by("id")]
+    assert asked == [19, 18, 15]
     assert Event.objects.filter(name="process.signalled")[0].subject_id == str(local.pk)
     assert post(victim.pid).status_code == 404
 
@@ -159,6 +161,9 @@ def test_machine_that_gives_no_answer_in_time_is_no_refusal(monkeypatch: pytest.
     answer = post(77, agent_id="slow")
     assert (answer.status_code, answer.json()["code"]) == (409, "not_reached")
     assert "slow way gave no answer within 15 s" in answer.json()["detail"]
+    # It may have been sent, so that it was asked for stands in the audit trail.
+    fact = Event.objects.get(name__startswith="process.")
+    assert (fact.name, fact.data["pid"], fact.data["signal"]) == ("process.signal_asked", 77, 15)
 
 
 def test_answers_of_odd_machines_are_refused_in_words() -> None:

@@ -36,7 +36,7 @@ def signal_process(
         Conflict: another process has its number now, or no way leads to the server (409).
         Forbidden: it is process 0 or 1, the kernel's or the platform's own, or the caller may not (403).
 
-    Emits: process.signalled
+    Emits: process.signal_asked, then process.signalled
 
     Source: contract row POST /processes/{pid}/signal.
     """
@@ -57,32 +57,32 @@ def signal_process(
         )
     if start_time is not None and start_time != started:
         raise replaced()
+    told: dict[str, Any] = {
+        "server_id": str(server.pk),
+        "slug": server.slug,
+        "name": server.name,
+        "pid": pid,
+        "process": str(known.get("name") or ""),
+        "signal": number,
+        "started": str(started),
+        "by": actor.name,
+    }
+    # Before it is sent: should this process die meanwhile, who asked for what is known nevertheless.
+    _tell("process.signal_asked", server, actor, told)
     try:
         after = executor.signal(pid, str(started), number)
     except SshFault as fault:
         if fault.reason in (Reason.HOST_KEY_CHANGED, Reason.HOST_KEY_PENDING):
             raise Conflict(fault.detail, code=str(fault.reason)) from fault
         raise Conflict(f"The machine was not reached: {fault.detail}", code="not_reached") from fault
-    with transaction.atomic():
-        emit(
-            "process.signalled",
-            subject=subject_of(server),
-            actor=actor,
-            level="warning" if number == 9 else "info",
-            data={
-                "server_id": str(server.pk),
-                "slug": server.slug,
-                "name": server.name,
-                "pid": pid,
-                "process": str(known.get("name") or ""),
-                "signal": number,
-                "started": str(started),
-                "by": actor.name,
-            },
-            server_id=server.pk,
-        )
-    told = {name: value for name, value in (after or {}).items() if value is not None}
-    shown = {**{name: known.get(name) for name in _SHOWN}, **{name: told[name] for name in _SHOWN if name in told}}
+    _tell("process.signalled", server, actor, told, level="warning" if number == 9 else "info")
+    now = {name: value for name, value in (after or {}).items() if value is not None}
+    shown = {**{name: known.get(name) for name in _SHOWN}, **{name: now[name] for name in _SHOWN if name in now}}
     if after is None:
         shown |= {"state": None, "cpu": None, "memory": None, "rss": None, "threads": None}
     return {**shown, "signal": number, "is_running": after is not None}
+
+
+def _tell(event: str, server: Server, actor: Principal, told: dict[str, Any], *, level: str = "info") -> None:
+    with transaction.atomic():
+        emit(event, subject=subject_of(server), actor=actor, level=level, data=told, server_id=server.pk)
