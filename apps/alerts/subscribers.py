@@ -4,11 +4,13 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from apps.alerts.models import Alert
 from apps.alerts.services import clear_alert, open_alert, review_all_open
 from apps.alerts.services.reminders import plan_reminder
 from apps.alerts.states import ACKNOWLEDGED, ACTIVE
+from apps.core.admin.words import exact
 from apps.core.events import Subject, reader
 from apps.core.models import Event
 from apps.core.principals import system
@@ -139,14 +141,16 @@ def follow_heartbeats(event: Event) -> None:
 def follow_servers(event: Event) -> None:
     """Open and clear the offline alert of a server; a removed server takes all its alerts along."""
     if event.name == "server.offline":
+        last_seen = event.data["last_seen"]
+        silent_since = exact(parse_datetime(last_seen)) if last_seen else "it was added"
         open_alert(
             source="server",
             kind="offline",
             subject=_subject(event),
             level="critical",
-            message=f"{event.data['name']} is offline: silent since {event.data['last_seen'] or 'it was added'}",
+            message=f"{event.data['name']} is offline: silent since {silent_since}",
             server_id=_server_id(event),
-            evidence={"last_seen": event.data["last_seen"]},
+            evidence={"last_seen": last_seen},
             tags=event.tags,
             actor=ACTOR,
         )

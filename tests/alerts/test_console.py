@@ -14,7 +14,7 @@ from apps.alerts.services import evidence
 from apps.monitors.models import Dependency
 from apps.monitors.services.endpoints import update_endpoint
 from tests.factories.accounts import make_user, principal
-from tests.factories.alerts import make_alert
+from tests.factories.alerts import make_alert, run_spine, server_offline
 from tests.factories.fleet import make_server, push, snapshot
 from tests.factories.monitors import make_endpoint
 from tests.support.console import console_of
@@ -133,6 +133,14 @@ def test_name_that_several_things_bear_is_not_guessed() -> None:
     body = {"child_kind": "endpoint", "child_id": "Shop", "parent_kind": "server", "parent_id": "router"}
     answer = operator().post(reverse("admin:monitors_dependency_add"), body)
     assert answer.status_code == 422 and "Several things" in answer.content.decode()
+
+
+def test_silence_of_a_server_is_told_in_words() -> None:
+    server = make_server("web-1")
+    server_offline(server)
+    run_spine()
+    message = Alert.objects.get(source="server").message
+    assert message == f"{server.name} is offline: silent since 2026-01-01 00:00:00 UTC"
 
 
 def test_untold_alert_says_so_on_its_page() -> None:
