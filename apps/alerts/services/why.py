@@ -227,7 +227,8 @@ def _deliveries(seqs: list[int]) -> list[tuple[int | None, dict[str, Any]]]:
         if row.reason:
             text += f" {row.reason}"
         if tries:
-            text += f" {_count(len(tries), 'attempt')}, the last: {tries[-1]['answer']}."
+            answer = tries[-1]["answer"].rstrip(".")
+            text += f" {_count(len(tries), 'attempt')}" + ("." if answer in row.reason else f", the last: {answer}.")
         outcome = {"delivered": "told", "bundled": "told", "failed": "failed", "pending": "held"}.get(
             row.state, "suppressed"
         )
