@@ -35,7 +35,7 @@ ALERT_FIELDS = {
 }
 
 for _name, _doc in (
-    ("alert.opened", "Something is wrong and people are told: at once, or when what kept it from them has ended."),
+    ("alert.opened", "An alert opened: people are told at once, or when what kept it from them has ended."),
     ("alert.escalated", "An open alert got worse."),
     ("alert.acknowledged", "Somebody takes care of an alert."),
     ("alert.unacknowledged", "An acknowledgement was taken back or has ended; the alert is everybody's again."),
@@ -53,7 +53,7 @@ declare(
 )
 declare(
     "alert.suppressed",
-    doc="An alert is kept and shown and nobody is told, as it follows from another, may follow from one, or flaps.",
+    doc="An alert is kept and shown, and nobody is told: it follows from another, may follow from one, or flaps.",
     permission="alerts:view",
     fields=_MUTED,
 )

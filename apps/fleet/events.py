@@ -207,7 +207,7 @@ declare("log_rule.deleted", doc="A rule about log lines was removed.", permissio
 _LOG_MATCH = {"rule_id": ID, "rule": TEXT, **_SERVER, "matched": {"type": "integer"}}
 declare(
     "log.alert",
-    doc="A server wrote as many lines of a rule's pattern as the rule allows in its window, or goes on doing so.",
+    doc="A log rule holds on a server: it wrote as many lines of the pattern in the window as the rule asks for.",
     permission="logs:view",
     fields={
         **_LOG_MATCH,
@@ -221,7 +221,7 @@ declare(
 )
 declare(
     "log.recovery",
-    doc="A server has written no line of a rule's pattern for the rule's quiet time, or the rule was changed.",
+    doc="A log rule holds no more: the server wrote no such line for the quiet time, or the rule was changed.",
     permission="logs:view",
     fields={**_LOG_MATCH, "since": TIME, "message": TEXT},
 )

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from apps.notifications.models import Channel, Delivery, Rule
 from apps.notifications.transports import transports
-from tests.factories.notifications import make_channel, make_fact, make_rule
+from tests.factories.notifications import make_channel, make_fact, make_rule, make_webhook
 from tests.notifications.driving import send_all, tell
 from tests.notifications.services import SERVICES
 from tests.support.console import console_as, inline_scripts
@@ -142,6 +142,20 @@ def test_ledger_shows_filters_and_sends_again(admin: Any, receiver: RecordingRec
     assert admin.post(path("delivery", "do", failed.pk, "again")).status_code == 302
     assert send_all() == 1
     assert console_as("viewer").get(path("delivery", "changelist")).status_code == 403
+
+
+def test_what_programs_are_told_is_said_in_words_with_its_name_beside(admin: Any, loopback_allowed: None) -> None:
+    webhook = make_webhook(events=["alert.opened"])
+    tell(make_fact(thing="db-7"))
+    row = Delivery.objects.get(destination_id=webhook.pk)
+    for page in (
+        admin.get(path("delivery", "changelist")),
+        admin.get(path("delivery", "detail", row.pk)),
+        admin.get(path("webhook", "detail", webhook.pk)),
+    ):
+        text = page.content.decode()
+        assert ": db-7" in text and "alert.opened" in text and "alert.opened: db-7" not in text
+    assert "<span>Waiting</span><b>1</b>" in text  # the figures say states as the badges do
 
 
 def test_test_button_says_what_the_other_side_said(admin: Any, receiver: RecordingReceiver) -> None:

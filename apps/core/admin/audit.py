@@ -13,7 +13,7 @@ from apps.core import registries
 from apps.core.admin.base import ConsoleAdmin
 from apps.core.admin.columns import column
 from apps.core.admin.navigation import ADMINISTER, navigate
-from apps.core.admin.words import exact
+from apps.core.admin.words import exact, happening
 from apps.core.events import catalogue
 from apps.core.models import Event, SetAsideFact
 from apps.core.templatetags.console import badge
@@ -106,8 +106,8 @@ class AuditAdmin(ConsoleAdmin):
         return queryset.filter(wanted), False
 
     def title_of(self, row: Event) -> str:
-        """Return the event's name."""
-        return row.name
+        """Return what happened."""
+        return happening(row.name)
 
     def row_tone(self, row: Event) -> str:
         """Mark what is critical."""
@@ -115,14 +115,16 @@ class AuditAdmin(ConsoleAdmin):
 
     @column("Event")
     def happening(self, row: Event) -> SafeString:
-        """Show the name and, where it is more than information, the level."""
+        """Show what happened, the event's name and, where it is more than information, the level."""
         level = badge(row.level) if row.level != "info" else ""
-        return format_html("{} {}", row.name, level)
+        return format_html("{} {}<span class='sub wk-mono'>{}</span>", happening(row.name), level, row.name)
 
     @column("Thing")
     def thing(self, row: Event) -> SafeString:
         """Show what it is about."""
-        return format_html("{} <span class='wk-quiet'>{}</span>", row.subject_name or row.subject_id, row.subject_kind)
+        return format_html(
+            "{}<span class='sub'>{}</span>", row.subject_name or row.subject_id, row.subject_kind.replace("_", " ")
+        )
 
     @column("By")
     def who(self, row: Event) -> SafeString:
@@ -144,9 +146,10 @@ class AuditAdmin(ConsoleAdmin):
         """Return everything the row says but the difference."""
         audit = row.audit
         found = [
+            ("Event", row.name),
             ("When", exact(row.at)),
             ("By", f"{row.actor_name} ({row.actor.get('kind', '')})"),
-            ("Thing", f"{row.subject_kind}: {row.subject_name or row.subject_id}"),
+            ("Thing", f"{row.subject_kind.replace('_', ' ')}: {row.subject_name or row.subject_id}"),
             ("Id of the thing", row.subject_id),
             ("Note", audit.get("note")),
             ("Address", audit.get("address")),
@@ -185,7 +188,7 @@ class SetAsideAdmin(ConsoleAdmin):
     def facts(self, request: HttpRequest, row: SetAsideFact) -> list[tuple[str, Any]]:
         """Return the row."""
         return [
-            ("Fact", f"{row.event_name}, no. {row.seq}"),
+            ("Fact", f"{happening(row.event_name)} ({row.event_name}, no. {row.seq})"),
             ("Part", row.reader),
             ("When", exact(row.at)),
             ("Error", row.error),

@@ -1,10 +1,13 @@
 """How the console says things: states with their tone, icon and word; durations, sizes, figures."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import timezone
+
+from apps.core.events import catalogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,14 @@ def look_of(state: Any) -> Look:
     """Return how a state looks; one that is not listed is shown by its own name."""
     key = str(state or "unknown").lower()
     return LOOKS.get(key) or Look("unknown", "circle", key.replace("_", " ").capitalize())
+
+
+def happening(name: str) -> str:
+    """Return what an event says in few words: how its sentence in the catalogue begins."""
+    declared = catalogue.get(name)
+    if declared is None:
+        return name.replace("_", " ").replace(".", " ").capitalize()
+    return re.split(r"[.;:](?:\s|$)", declared.doc)[0]
 
 
 def spoken(seconds: float | None) -> str:

@@ -291,6 +291,12 @@ def list_pages(cl: Any) -> list[dict[str, Any]]:
 
 
 @register.filter
+def happening(name: str) -> str:
+    """Return what an event says in few words."""
+    return words.happening(name)
+
+
+@register.filter
 def words_of(text: str) -> list[str]:
     """Return the words of a text."""
     return text.split()

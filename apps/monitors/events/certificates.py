@@ -14,7 +14,7 @@ for _name, _doc in (
 
 declare(
     "certificate.alert",
-    doc="A certificate ends soon (once for each warning day crossed), has ended, or is not to be trusted.",
+    doc="A certificate ends soon, has ended, or is not to be trusted. Each warning day that is crossed is told once.",
     permission="endpoints:view",
     fields={
         **_NAMED,

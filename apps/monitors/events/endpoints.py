@@ -41,7 +41,7 @@ declare(
 )
 declare(
     "endpoint.alert",
-    doc="An endpoint is down or degraded for as many checks in a row as its failure threshold says.",
+    doc="An endpoint is down or degraded: as many checks in a row say so as its failure threshold asks for.",
     permission="endpoints:view",
     fields={
         **_NAMED,
@@ -57,7 +57,7 @@ declare(
 )
 declare(
     "endpoint.recovery",
-    doc="An endpoint that was told as down or degraded is up again, as often in a row as its recovery threshold says.",
+    doc="An endpoint is up again: so say as many checks in a row as its recovery threshold asks for.",
     permission="endpoints:view",
     fields={
         **_NAMED,

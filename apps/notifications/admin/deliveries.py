@@ -12,6 +12,7 @@ from apps.core.admin.access import may, require
 from apps.core.admin.base import ConsoleAdmin, Transition
 from apps.core.admin.columns import column
 from apps.core.admin.navigation import RESPOND, navigate
+from apps.core.admin.words import happening
 from apps.core.templatetags.console import ago, badge
 from apps.notifications import selectors, services
 from apps.notifications.models import Channel, Delivery, Rule, Webhook
@@ -104,8 +105,9 @@ class DeliveryAdmin(ConsoleAdmin):
         return selectors.ledger(require(request, "deliveries:view"))
 
     def title_of(self, row: Delivery) -> str:
-        """Return the message's title."""
-        return str(row.payload.get("title") or f"{row.event_name}: {row.subject_name or row.subject_id}")
+        """Return the message's title; of what programs get, what happened to what."""
+        about = row.subject_name or row.subject_id
+        return str(row.payload.get("title") or ": ".join(filter(None, (happening(row.event_name), about))))
 
     def row_tone(self, row: Delivery) -> str:
         """Mark what failed, calm down what was not sent."""
@@ -120,7 +122,8 @@ class DeliveryAdmin(ConsoleAdmin):
     @column("Message")
     def message(self, row: Delivery) -> SafeString:
         """Show what it says and why it is where it is."""
-        return format_html("{}<span class='sub'>{}</span>", self.title_of(row), row.reason)
+        name = format_html("<span class='wk-mono'>{}</span>{}", row.event_name, " · " if row.reason else "")
+        return format_html("{}<span class='sub'>{}{}</span>", self.title_of(row), name, row.reason)
 
     @column("To")
     def to(self, row: Delivery) -> str:
