@@ -50,6 +50,8 @@ def test_form_offers_every_type_and_each_field_belongs_to_a_part() -> None:
     assert sum(len(part["fields"]) for part in form.parts()) == len(form.fields)
     asked = next(part for part in form.parts() if part["title"] == "What is asked")
     assert "push" not in asked["when"] and "dns" in asked["when"]
+    slow = form.fields["degraded_over_ms"].when  # type: ignore[attr-defined]
+    assert set(check_types) - set(slow.removeprefix("endpoint_type=").split("|")) == {"push", "group", "domain"}
 
 
 @pytest.mark.parametrize("kind", list(check_types))

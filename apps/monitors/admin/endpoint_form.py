@@ -190,6 +190,8 @@ class _EndpointForm(ConsoleForm):
             using = [kind for kind, check in kinds if name in check.columns]
             self.fields[name].when = f"endpoint_type={'|'.join(using)}"  # type: ignore[attr-defined]
             self.fields[name].only_for = ", ".join(check_types[kind].label for kind in using)  # type: ignore[attr-defined]
+        timed = [kind for kind, check in kinds if check.minds_latency]
+        self.fields["degraded_over_ms"].when = f"endpoint_type={'|'.join(timed)}"  # type: ignore[attr-defined]
         reached = [kind for kind, check in kinds if check.target_help]
         self.fields["target"].when = f"endpoint_type={'|'.join(reached)}"  # type: ignore[attr-defined]
         self.fields["target"].asked = True  # type: ignore[attr-defined]

@@ -107,6 +107,7 @@ class CheckType(ABC):
         columns: which of the endpoint's own columns it minds, beside those that all have; forms show these.
         fields: its options.
         takes_results: results are sent in; `run` is called when they stay out.
+        minds_latency: a slow answer is degraded; of what answers nothing there is none.
     """
 
     label: ClassVar[str]
@@ -114,6 +115,7 @@ class CheckType(ABC):
     columns: ClassVar[frozenset[str]] = frozenset()
     fields: ClassVar[tuple[Option, ...]] = ()
     takes_results: ClassVar[bool] = False
+    minds_latency: ClassVar[bool] = True
 
     def problems(self, values: Mapping[str, Any]) -> dict[str, str]:
         """Return what is wrong with an endpoint's values, field -> sentence; called before it is written.

@@ -37,6 +37,7 @@ class DomainCheck(CheckType):
 
     label = "A domain's registration"
     target_help = "The registered name, for example example.org"
+    minds_latency = False
     fields = (
         Option(
             "warn_days",

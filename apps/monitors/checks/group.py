@@ -17,6 +17,7 @@ class GroupCheck(CheckType):
 
     label = "A group of monitors"
     target_help = ""
+    minds_latency = False
     fields = (
         Option(
             "members",

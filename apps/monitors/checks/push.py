@@ -21,6 +21,7 @@ class PushCheck(CheckType):
     label = "Results sent in (push)"
     target_help = ""
     takes_results = True
+    minds_latency = False
 
     def problems(self, values: Mapping[str, Any]) -> dict[str, str]:
         """Return what is wrong: a target would mislead."""
