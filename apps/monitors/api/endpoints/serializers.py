@@ -7,6 +7,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from apps.core.api.rows import RowSerializer
 from apps.core.crypto import CryptoError
 from apps.core.fields import MASK
 from apps.core.runtime_settings import parse_duration
@@ -171,7 +172,7 @@ class RecentSerializer(serializers.Serializer[Any]):
     latency_ms = serializers.FloatField(allow_null=True)
 
 
-class EndpointSerializer(serializers.Serializer[Endpoint]):
+class EndpointSerializer(RowSerializer[Endpoint]):
     """An endpoint monitor with its state."""
 
     id = serializers.UUIDField()
