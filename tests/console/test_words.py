@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.core.admin.words import happening
+from apps.core.admin.words import happening, spaced
 from apps.core.events import catalogue
 from tests.factories.notifications import make_fact
 from tests.support.console import console_as
@@ -25,3 +25,15 @@ def test_audit_trail_says_what_happened_and_names_the_event() -> None:
     for path in ("/admin/core/event/", f"/admin/core/event/{row.pk}/"):
         page = console_as("admin").get(path).content.decode()
         assert "A group of components was added" in page and "status.group_created" in page
+
+
+def test_names_of_code_are_spaced_and_short_words_written_large() -> None:
+    assert (spaced("ssh_connection"), spaced("status_page")) == ("SSH connection", "status page")
+
+
+@pytest.mark.django_db
+def test_settings_are_named_as_people_say_them() -> None:
+    page = console_as("admin").get("/admin/settings/").content.decode()
+    for label in ("Logs per server (MiB)", "Check results (bytes)", "Samples by the hour", "Heartbeat days"):
+        assert f">{label}<" in page or f">{label} <" in page, label
+    assert "Logs mib" not in page

@@ -13,7 +13,7 @@ from apps.core import registries
 from apps.core.admin.base import ConsoleAdmin
 from apps.core.admin.columns import column
 from apps.core.admin.navigation import ADMINISTER, navigate
-from apps.core.admin.words import exact, happening
+from apps.core.admin.words import exact, happening, spaced
 from apps.core.events import catalogue
 from apps.core.models import Event, SetAsideFact
 from apps.core.templatetags.console import badge
@@ -122,9 +122,8 @@ class AuditAdmin(ConsoleAdmin):
     @column("Thing")
     def thing(self, row: Event) -> SafeString:
         """Show what it is about."""
-        return format_html(
-            "{}<span class='sub'>{}</span>", row.subject_name or row.subject_id, row.subject_kind.replace("_", " ")
-        )
+        kind = spaced(row.subject_kind)
+        return format_html("{}<span class='sub'>{}</span>", row.subject_name or row.subject_id, kind)
 
     @column("By")
     def who(self, row: Event) -> SafeString:
@@ -149,7 +148,7 @@ class AuditAdmin(ConsoleAdmin):
             ("Event", row.name),
             ("When", exact(row.at)),
             ("By", f"{row.actor_name} ({row.actor.get('kind', '')})"),
-            ("Thing", f"{row.subject_kind.replace('_', ' ')}: {row.subject_name or row.subject_id}"),
+            ("Thing", f"{spaced(row.subject_kind)}: {row.subject_name or row.subject_id}"),
             ("Id of the thing", row.subject_id),
             ("Note", audit.get("note")),
             ("Address", audit.get("address")),

@@ -16,8 +16,12 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "retention": ("Keeping data", "How long each kind is kept; the rest is removed by itself"),
     "security": ("Signing in", ""),
     "password_policy": ("Passwords", "Enforced wherever a password is set"),
+    "agents": ("Host agents", ""),
+    "commands": ("Commands", ""),
+    "terminal": ("Terminals", ""),
     "secrets": ("Vault", "When you are told of ends, and how long former values stay"),
-    "rate_limits": ("Rate limits", "Requests a minute"),
+    "limits": ("Rate limits", "What is taken from one sender, by role or by kind"),
+    "statuspage": ("Status pages", ""),
     "outside_heartbeat": (
         "Outside heartbeat",
         "Who watches the watchkeeper: a service elsewhere is pinged only while alerting works here, and tells you when "
@@ -25,7 +29,16 @@ TITLES: Mapping[str, tuple[str, str]] = {
     ),
 }
 #: What a setting is called where its key does not say it.
-LABELS: Mapping[str, str] = {"outside_heartbeat.url": "Ping address", "outside_heartbeat.interval": "Every"}
+LABELS: Mapping[str, str] = {
+    "outside_heartbeat.url": "Ping address",
+    "outside_heartbeat.interval": "Every",
+    "security.mfa_required_roles": "Roles that need a second step",
+}
+#: Words of keys as people say them: what a figure is counted in goes behind the rest.
+_UNITS: Mapping[str, str] = {"mib": "MiB", "bytes": "bytes", "days": "days", "percent": "%"}
+_SAID: Mapping[str, str] = {
+    "1m": "by the minute", "5m": "by five minutes", "1h": "by the hour", "1d": "by the day",
+}  # fmt: skip
 
 
 def field_name(setting: Setting) -> str:
@@ -38,7 +51,12 @@ def _removal(setting: Setting) -> str:
 
 
 def _label(setting: Setting) -> str:
-    return LABELS.get(setting.name) or setting.key.removesuffix("_s").replace("_", " ").capitalize()
+    if setting.name in LABELS:
+        return LABELS[setting.name]
+    parts = setting.key.removesuffix("_s").split("_")
+    units = [part for part in parts if part in _UNITS] if setting.kind in ("int", "list") else []
+    said = " ".join(_SAID.get(part, part) for part in parts if part not in units).capitalize()
+    return f"{said} ({_UNITS[units[0]]})" if units else said
 
 
 def _help(setting: Setting) -> str:

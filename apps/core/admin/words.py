@@ -78,6 +78,14 @@ def look_of(state: Any) -> Look:
     return LOOKS.get(key) or Look("unknown", "circle", key.replace("_", " ").capitalize())
 
 
+_SHORT = {"api": "API", "ip": "IP", "mfa": "MFA", "ssh": "SSH", "url": "URL"}
+
+
+def spaced(name: str) -> str:
+    """Return a name of code as people read it: "SSH connection"."""
+    return " ".join(_SHORT.get(part, part) for part in name.split("_"))
+
+
 def happening(name: str) -> str:
     """Return what an event says in few words: how its sentence in the catalogue begins."""
     declared = catalogue.get(name)

@@ -305,4 +305,4 @@ def words_of(text: str) -> list[str]:
 @register.filter
 def spaced(name: str) -> str:
     """Return a name of code as people read it."""
-    return name.replace("_", " ")
+    return words.spaced(name)

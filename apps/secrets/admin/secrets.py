@@ -21,7 +21,7 @@ from apps.core.admin.base import ConsoleAdmin, Transition
 from apps.core.admin.columns import column
 from apps.core.admin.forms import ConsoleForm
 from apps.core.admin.navigation import ADMINISTER, navigate
-from apps.core.admin.words import since, spoken
+from apps.core.admin.words import since, spaced, spoken
 from apps.core.admin.zones import zone_of
 from apps.core.errors import DomainError
 from apps.core.registries import subjects
@@ -66,7 +66,7 @@ def drawn_users(users: list[Reference]) -> list[dict[str, str]]:
     found = []
     for one in users:
         kind = subjects.get(one.kind)
-        found.append({"kind": one.kind.replace("_", " "), "name": one.name, "url": kind.url(one.id) if kind else ""})
+        found.append({"kind": spaced(one.kind), "name": one.name, "url": kind.url(one.id) if kind else ""})
     return found
 
 
