@@ -96,11 +96,13 @@ def _panel(request: HttpRequest, kind: str, row: Any) -> dict[str, Any] | None:
     actor = require(request, "containers:view")
     can_act = is_reached(row) and (not row.is_local or actor.can("servers:execute_local"))
     offered = [name for name in ACTIONS if can_act and may(request, f"containers:{name}")]
+    drawn = [_drawn(row, one, offered, has_logs=agent is not None) for one in listed.rows]
     return {
         "server": row,
         "listed": listed,
         "more": listed.total - len(listed.rows),
-        "containers": [_drawn(row, one, offered, has_logs=agent is not None) for one in listed.rows],
+        "containers": drawn,
+        "has_ports": any(one["ports"] for one in drawn),
         "has_buttons": bool(offered),
         "next_step": _next_step(listed, has_agent=agent is not None),
         "install_url": f"{reverse('admin:agents_hostagent_add')}?server={row.slug}"

@@ -129,7 +129,7 @@ def test_limit_is_set_and_removed_by_pages_and_shows_its_room() -> None:
     row = ChangeLimit.objects.get()
     assert "At most 1 of 1 server tagged web" in admin.get(made["Location"]).content.decode()
     page = admin.get(_page("changelimit_changelist")).content.decode()
-    assert "50 %: 1 of 1 now" in page and "Room" in page
+    assert "50 %: 1 of 1 server" in page and "Room" in page
     admin.post(_page("changelimit_change", row.pk), {"tag": "web", "hosts_most": 3, "enabled": "on"})
     row.refresh_from_db()
     assert (row.hosts_most, row.percent_most) == (3, None)

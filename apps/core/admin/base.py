@@ -75,6 +75,7 @@ class ConsoleAdmin(ModelAdmin):
     #: (icon, title, text) of the list while it is empty.
     empty: ClassVar[tuple[str, str, str]] = ("inbox", "Nothing here yet", "")
     add_label = ""
+    add_save_label = ""  # of the button below the form of a new one, where it does something else yet
     form_class: ClassVar[type[ConsoleForm] | None] = None
     detail_template = "console/detail.html"
     transitions: ClassVar[Sequence[Transition]] = ()
@@ -355,7 +356,7 @@ class ConsoleAdmin(ModelAdmin):
             row=row,
             cancel_url=self.path_to("changelist") if adding else self.page_of(row),
             more_buttons=buttons_of(request, self.opts.label_lower, row),
-            save_label=(self.add_label or f"Add {noun}") if adding else "Save changes",
+            save_label=(self.add_save_label or self.add_label or f"Add {noun}") if adding else "Save changes",
             delete_url=self.path_to("delete", row)
             if row is not None and self.has_delete_permission(request, row)
             else "",

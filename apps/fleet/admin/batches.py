@@ -85,6 +85,7 @@ class CommandBatchAdmin(ConsoleAdmin):
     list_title = "Commands on many servers"
     intro = "One command on a list of servers, on a tag, or on all; a few at a time, and none any more once it fails."
     add_label = "Run on many servers"
+    add_save_label = "Show the servers"
     empty: ClassVar = (
         "terminal",
         "Nothing was run on many servers yet",

@@ -74,10 +74,12 @@ class ChangeLimitAdmin(ConsoleAdmin):
     @column("At most")
     def most(self, row: ChangeLimit) -> str:
         """Show how many may be."""
-        said = [f"{row.hosts_most}"] if row.hosts_most is not None else []
-        said += [f"{row.percent_most} %"] if row.percent_most is not None else []
         total = row.counted[0]  # type: ignore[attr-defined]
-        return f"{' or '.join(said)}: {most_of(row, total)} of {total} now"
+        servers = "1 server" if total == 1 else f"{total} servers"
+        if row.percent_most is None:
+            return f"{row.hosts_most} of {servers}"
+        said = [f"{row.hosts_most}"] if row.hosts_most is not None else []
+        return f"{' or '.join([*said, f'{row.percent_most} %'])}: {most_of(row, total)} of {servers}"
 
     @column("Under change", css="tight figure")
     def busy(self, row: ChangeLimit) -> str:

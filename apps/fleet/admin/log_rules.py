@@ -115,7 +115,8 @@ class LogRuleAdmin(ConsoleAdmin):
     @column("Alert", order="severity")
     def alert(self, row: LogRule) -> SafeString | str:
         """Show when it is told."""
-        return f"{row.get_severity_display()} from {row.count} within {spoken(row.window_s)}"
+        lines = "1 line" if row.count == 1 else f"{row.count} lines"
+        return f"{row.get_severity_display()} from {lines} within {spoken(row.window_s)}"
 
     @column("State", css="tight")
     def state(self, row: LogRule) -> SafeString:
