@@ -40,7 +40,7 @@ for _name, _doc in (
     ("alert.acknowledged", "Somebody takes care of an alert."),
     ("alert.unacknowledged", "An acknowledgement was taken back or has ended; the alert is everybody's again."),
     ("alert.unsilenced", "A silence or maintenance over a known alert has ended and it still stands; told again."),
-    ("alert.resolved", "An alert recovered by itself or was resolved by hand."),
+    ("alert.resolved", "An alert is resolved: it recovered by itself, or somebody resolved it."),
 ):
     declare(_name, doc=_doc, permission="alerts:view", fields=ALERT_FIELDS)
 

@@ -131,7 +131,7 @@ class AuditAdmin(ConsoleAdmin):
         via = row.actor.get("via")
         return format_html("{}{}", row.actor_name, format_html("<span class='sub'>for {}</span>", via) if via else "")
 
-    @column("From", css="quiet")
+    @column("From", css="tight quiet")
     def address(self, row: Event) -> SafeString:
         """Show the address it came from."""
         return format_html("<span class='wk-mono'>{}</span>", row.audit.get("address") or "–")

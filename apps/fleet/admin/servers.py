@@ -33,6 +33,10 @@ from apps.fleet.states import Health, Presence
 
 SPARK_MINUTES = 60
 ROWS_ON_OVERVIEW = 6
+#: What the charts may show, in seconds.
+RANGES = {
+    "10m": 600, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000, "90d": 7_776_000,
+}  # fmt: skip
 LIMITS = {"cpu": (80, 95), "memory": (85, 95), "disk": (80, 90)}
 WORST_FIRST = Case(
     When(state__status=Presence.OFFLINE, then=Value(0)),
@@ -280,6 +284,8 @@ class ServerAdmin(ConsoleAdmin):
         ours = own_processes() if row.is_local and table else set()
         return {
             "state": row.state,
+            "ranges": RANGES,
+            "first_range": _first_range(row.state.last_seen_at),
             "snapshot": snapshot,
             "system": (snapshot or {}).get("system") or {},
             "cores": len(((snapshot or {}).get("cpu") or {}).get("cores") or []),
@@ -311,6 +317,12 @@ def _takes_signals(process: dict[str, Any], ours: set[int]) -> bool:
     return bool(
         process["pid"] > 1 and process["pid"] not in ours and process.get("startTime") and process.get("rss") != 0
     )
+
+
+def _first_range(seen_at: datetime | None) -> str:
+    """Return the shortest range in which samples of a silent server can be seen."""
+    age_s = (datetime.now(UTC) - seen_at).total_seconds() if seen_at else 0
+    return next((name for name, length_s in RANGES.items() if age_s < length_s * 0.8), "90d")
 
 
 def _mounts(snapshot: dict[str, Any] | None) -> list[dict[str, Any]]:
