@@ -5,6 +5,7 @@ drops it when the bell rings.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -112,8 +113,18 @@ def parse_duration(value: Any) -> float:
     """Return seconds from a number, "90", "30s", "30m", "2h" or "7d".
 
     Raises:
-        ValueError: neither.
+        ValueError: neither, or nothing that could be counted to.
     """
+    try:
+        seconds = _seconds(value)
+    except OverflowError:
+        seconds = math.inf
+    if not math.isfinite(seconds):
+        raise ValueError("give a number of seconds that ends")
+    return seconds
+
+
+def _seconds(value: Any) -> float:
     if isinstance(value, bool):
         raise ValueError("give seconds or a text such as 30m")
     if isinstance(value, int | float):

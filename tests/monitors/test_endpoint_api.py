@@ -71,6 +71,9 @@ def test_masked_header_keeps_its_value() -> None:
         ({"endpoint_type": "smoke"}, "endpoint_type"),
         ({"interval": 4}, "interval"),
         ({"interval": "soon"}, "interval"),
+        ({"interval": "1e400"}, "interval"),
+        ({"interval": 10**400}, "interval"),
+        ({"timeout": "nan"}, "timeout"),
         ({"timeout": 31}, "timeout"),
         ({"timeout": 0.5}, "timeout"),
         ({"failure_threshold": 0}, "failure_threshold"),
@@ -97,6 +100,13 @@ def test_wrong_value_is_refused_by_its_name(change: dict[str, Any], field: str) 
     places = [place for entry in answer.json()["detail"] for place in entry["loc"]]
     assert field in places
     assert not Endpoint.objects.exists()
+
+
+@pytest.mark.parametrize("query", [f"page={10**30}", f"offset={10**30}", f"page={10**11}&page_size={10**30}"])
+def test_page_beyond_all_rows_is_empty(query: str) -> None:
+    make_endpoint()
+    answer = client_as("viewer").get(f"/api/v1/endpoints?{query}")
+    assert (answer.status_code, answer.json()["results"], answer.json()["count"]) == (200, [], 1)
 
 
 def test_several_wrong_values_are_all_named() -> None:

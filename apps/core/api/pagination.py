@@ -26,6 +26,10 @@ def capped_count(queryset: QuerySet[Any] | Sequence[Any]) -> tuple[int, bool]:
     return (EXACT_UP_TO, False) if count > EXACT_UP_TO else (count, True)
 
 
+#: Further than any list is long, and still a number that databases take when it is multiplied by a size.
+_FAR = 10**12
+
+
 def _positive(request: Request, names: tuple[str, ...], least: int) -> int | None:
     for name in names:
         text = request.query_params.get(name)
@@ -37,7 +41,7 @@ def _positive(request: Request, names: tuple[str, ...], least: int) -> int | Non
             raise Invalid({name: "give a whole number"}, where="query") from None
         if number < least:
             raise Invalid({name: f"must be at least {least}"}, where="query")
-        return number
+        return min(number, _FAR)
     return None
 
 
