@@ -8,28 +8,27 @@ import gc
 import os
 from typing import cast
 
+from config.starting import loading
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-from django.core.asgi import get_asgi_application  # noqa: E402
+with loading():
+    from django.core.asgi import get_asgi_application
 
-_django = get_asgi_application()
+    _django = get_asgi_application()
 
-from apps.agents.link.switchboard import switchboard  # noqa: E402
-from apps.core.asgi import (  # noqa: E402
-    Edge,
-    SocketProtocol,  # noqa: E402, F401
-    Switch,
-)
-from apps.core.asgi import QuickProtocol as Protocol  # noqa: E402, F401
-from apps.core.asgi.types import Application  # noqa: E402
-from apps.core.watchdog import Watchdog  # noqa: E402
-from apps.fleet.hot import LogApplication, SampleApplication  # noqa: E402
-from apps.fleet.services import leave_commands  # noqa: E402
-from apps.monitors.hot import PingApplication  # noqa: E402
-from apps.realtime.hub import hub  # noqa: E402
-from apps.realtime.routing import sockets  # noqa: E402
-from apps.realtime.terminal import end_terminals  # noqa: E402
-from apps.statuspage.hot import DomainRoot, StatusApplication  # noqa: E402
+    from apps.agents.link.switchboard import switchboard
+    from apps.core.asgi import Edge, SocketProtocol, Switch  # noqa: F401
+    from apps.core.asgi import QuickProtocol as Protocol  # noqa: F401
+    from apps.core.asgi.types import Application
+    from apps.core.watchdog import Watchdog
+    from apps.fleet.hot import LogApplication, SampleApplication
+    from apps.fleet.services import leave_commands
+    from apps.monitors.hot import PingApplication
+    from apps.realtime.hub import hub
+    from apps.realtime.routing import sockets
+    from apps.realtime.terminal import end_terminals
+    from apps.statuspage.hot import DomainRoot, StatusApplication
 
 _pings = PingApplication()
 _samples = SampleApplication()

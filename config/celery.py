@@ -3,10 +3,20 @@
 import os
 from typing import Any
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+from config.starting import loading
 
-from celery import Celery, bootsteps  # noqa: E402
-from celery.schedules import schedule  # noqa: E402
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+# The checks judge code, which `make lint` does; here they would load every page and route into a process that has none.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
+
+with loading():
+    import django
+    from celery import Celery, bootsteps
+    from celery.schedules import schedule
+    from django.apps import apps
+
+    if not apps.ready:  # as it is where a web process asks for this module
+        django.setup()
 
 app = Celery("watchkeeper")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -1,5 +1,6 @@
 """`manage.py prepare`: make the database ready for this release; the supervisor and the scale layout run it first."""
 
+import gc
 import json
 import time
 from typing import Any
@@ -28,6 +29,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Do it; any refusal is one sentence and exit code 1."""
+        gc.freeze()  # each of a hundred tables makes garbage; what was loaded would be walked with it every time
         _await_database()
         try:
             _check_key()
