@@ -7,6 +7,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
+
+# Nothing that is loaded until the tests begin is garbage.
+gc.disable()
+
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
 _folder = Path(tempfile.mkdtemp(prefix=f"wk-test-{_worker}-"))
 
@@ -20,10 +25,12 @@ os.environ.update(
 os.environ.setdefault("DATABASE_URL", f"sqlite:///{_folder}/watchkeeper.sqlite3")
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
     """Take what was loaded out of the collector's sight; walking it over and over costs a tenth of the run."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 20, 50)
 
 
