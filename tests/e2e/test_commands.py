@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 
 from tests.e2e.story import Api
-from tests.support.processes import Installation, is_alive, wait_for
+from tests.support.processes import Installation, Template, is_alive, wait_for
 from tests.support.sshd import USER, make_key, sshd
 
 HOSTS = 6
 
 
 def test_batch_goes_on_after_kills_and_no_machine_has_two_turns(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, template: Template
 ) -> None:
     key, trace = make_key(tmp_path, "id"), tmp_path / "trace"
     data = tmp_path_factory.mktemp("commands") / "data"
     with (
         sshd(tmp_path / "sshd", accepts=[key], more_ports=HOSTS - 1) as target,
-        Installation(data_dir=data, env={"RESTART_PAUSE_MAX": "1"}) as installation,
+        Installation(data_dir=data, env={"RESTART_PAUSE_MAX": "1"}, template=template) as installation,
     ):
         assert installation.admin is not None
         api = Api(installation.port, installation.admin.username, installation.admin.password)

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.e2e.story import ENVIRONMENT, Api, Target
 from tests.e2e.test_console_pages import ARGUMENTS, CHROMIUM, PATIENCE_MS, Watched
-from tests.support.processes import Installation, wait_for
+from tests.support.processes import Installation, Template, wait_for
 from tests.support.protocols import dns_server
 from tests.support.servers import RecordingReceiver, Reply
 
@@ -31,9 +31,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(tmp_path_factory: pytest.TempPathFactory, template: Template) -> Iterator[Installation]:
     """A running product."""
-    with Installation(data_dir=tmp_path_factory.mktemp("forms") / "data", env=ENVIRONMENT) as running:
+    with Installation(
+        data_dir=tmp_path_factory.mktemp("forms") / "data", env=ENVIRONMENT, template=template
+    ) as running:
         yield running
 
 

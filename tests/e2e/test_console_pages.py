@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests.e2e.story import ENVIRONMENT, Api, Target
-from tests.support.processes import Installation, wait_for
+from tests.support.processes import Installation, Template, wait_for
 
 PATIENCE_MS = 60_000
 CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
@@ -61,9 +61,11 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(tmp_path_factory: pytest.TempPathFactory, template: Template) -> Iterator[Installation]:
     """A running product."""
-    with Installation(data_dir=tmp_path_factory.mktemp("console") / "data", env=ENVIRONMENT) as running:
+    with Installation(
+        data_dir=tmp_path_factory.mktemp("console") / "data", env=ENVIRONMENT, template=template
+    ) as running:
         yield running
 
 

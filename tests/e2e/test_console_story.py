@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 
 from tests.e2e.story import ENVIRONMENT, Listener, Story
 from tests.e2e.test_console_pages import ARGUMENTS, CHROMIUM, PATIENCE_MS, Watched
-from tests.support.processes import Installation, wait_for
+from tests.support.processes import Installation, Template, wait_for
 
 PASSWORD = "a long walk by the sea 7!Q"
 
@@ -58,9 +58,10 @@ def enrol(page: Page, url: str) -> str:
 
 
 def test_story_is_told_to_somebody_who_signed_in_with_a_second_factor(
-    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory, template: Template
 ) -> None:
-    with Installation(data_dir=tmp_path_factory.mktemp("mfa") / "data", env=ENVIRONMENT) as installation:
+    data_dir = tmp_path_factory.mktemp("mfa") / "data"
+    with Installation(data_dir=data_dir, env=ENVIRONMENT, template=template) as installation:
         assert installation.admin is not None
         with Story(installation.port, installation.admin.username, installation.admin.password).running() as story:
             story.api.call(

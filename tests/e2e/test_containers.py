@@ -13,7 +13,7 @@ from tests.e2e.story import Api
 from tests.e2e.test_console_pages import ARGUMENTS, CHROMIUM, LOOKS, PATIENCE_MS, Watched
 from tests.support.agents import AgentProgram
 from tests.support.engine import container_engine
-from tests.support.processes import Installation, wait_for
+from tests.support.processes import Installation, Template, wait_for
 
 WAITS = "trap 'exit 0' TERM; echo it begins; while :; do sleep 0.1; done"
 
@@ -56,8 +56,11 @@ def _assert_fits(page: Page) -> None:
     assert width[0] <= width[1], f"{page.url} is {width[0]} px wide on {width[1]} px"
 
 
-def test_containers_from_the_list_to_an_engine_that_is_gone(tmp_path: Path) -> None:
-    with container_engine() as engine, Installation(data_dir=tmp_path / "data") as installation:
+def test_containers_from_the_list_to_an_engine_that_is_gone(tmp_path: Path, template: Template) -> None:
+    with (
+        container_engine() as engine,
+        Installation(data_dir=tmp_path / "data", template=template) as installation,
+    ):
         assert installation.admin is not None
         api = Api(installation.port, installation.admin.username, installation.admin.password)
         api.call("PUT", "/api/v1/settings/metrics/interval_s", {"value": 1})

@@ -18,16 +18,17 @@ import pytest
 
 from tests.e2e.story import Api
 from tests.support.agents import AgentProgram
-from tests.support.processes import Installation, is_alive, wait_for
+from tests.support.processes import Installation, Template, is_alive, wait_for
 
 #: How long the platform stays away; the agent notices nothing but that it has to wait.
 AWAY_S = float(os.environ.get("AWAY_S", "6"))
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(tmp_path_factory: pytest.TempPathFactory, template: Template) -> Iterator[Installation]:
     """One installation, whose parts are started again quickly."""
-    with Installation(data_dir=tmp_path_factory.mktemp("agents") / "data", env={"RESTART_PAUSE_MAX": "1"}) as running:
+    data, env = tmp_path_factory.mktemp("agents") / "data", {"RESTART_PAUSE_MAX": "1"}
+    with Installation(data_dir=data, env=env, template=template) as running:
         yield running
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.story import ENVIRONMENT, Story
-from tests.support.processes import Installation, wait_for
+from tests.support.processes import Installation, Template, wait_for
 
 KILLS = int(os.environ.get("KILLS", "20"))
 #: Installations side by side, which share the kills.
@@ -52,25 +52,24 @@ def _wait_until_checked(story: Story) -> None:
     wait_for(lambda: story.api.call("GET", path)["last_check_at"] != before, what="the worker checks", patience_s=90)
 
 
-def test_kills_at_random_points_lose_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_kills_at_random_points_lose_nothing(tmp_path_factory: pytest.TempPathFactory, template: Template) -> None:
     # Side by side: much of the time is the pause before a part is started again, which grows with each of its deaths.
     shares = [KILLS // SIDES + (number < KILLS % SIDES) for number in range(SIDES)]
     sides = [(number, kills) for number, kills in enumerate(shares) if kills]
     with ThreadPoolExecutor(len(sides)) as pool:
         running = [
-            pool.submit(_kill, tmp_path_factory.mktemp("kills") / "data", kills, f"{SEED}/{number}")
+            pool.submit(_kill, template, tmp_path_factory.mktemp("kills") / "data", kills, f"{SEED}/{number}")
             for number, kills in sides
         ]
     for side in running:
         side.result()
 
 
-def _kill(data_dir: Path, kills: int, seed: str) -> None:
+def _kill(template: Template, data_dir: Path, kills: int, seed: str) -> None:
     """Play the story on an installation of its own, killing its parts."""
     chance = random.Random(seed)
-    with Installation(
-        data_dir=data_dir, env={**ENVIRONMENT, "RESTART_PAUSE_MAX": "1", "LOCAL_SERVER": SAMPLES}
-    ) as installation:
+    env = {**ENVIRONMENT, "RESTART_PAUSE_MAX": "1", "LOCAL_SERVER": SAMPLES}
+    with Installation(data_dir=data_dir, env=env, template=template) as installation:
         assert installation.admin is not None
         with Story(installation.port, installation.admin.username, installation.admin.password).running() as story:
             story.set_up()

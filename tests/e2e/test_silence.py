@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.e2e.story import ENVIRONMENT, Story
-from tests.support.processes import Installation, wait_for
+from tests.support.processes import Installation, Template, wait_for
 
 INTERVAL_S = 12
 
@@ -25,8 +25,11 @@ def _stop_worker(installation: Installation, story: Story) -> int:
     raise AssertionError("the worker was always stopped in the middle of a write")
 
 
-def test_stopped_worker_is_noticed_by_the_web_process(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with Installation(data_dir=tmp_path_factory.mktemp("silence") / "data", env=ENVIRONMENT) as installation:
+def test_stopped_worker_is_noticed_by_the_web_process(
+    tmp_path_factory: pytest.TempPathFactory, template: Template
+) -> None:
+    data_dir = tmp_path_factory.mktemp("silence") / "data"
+    with Installation(data_dir=data_dir, env=ENVIRONMENT, template=template) as installation:
         assert installation.admin is not None
         with Story(installation.port, installation.admin.username, installation.admin.password).running() as story:
             story.set_up()

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.story import ENVIRONMENT, Listener, Story
-from tests.support.processes import Installation, wait_for
+from tests.support.processes import Installation, Template, wait_for
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(tmp_path_factory: pytest.TempPathFactory, template: Template) -> Iterator[Installation]:
     """One installation; each story in it has a site, a job and a receiver of its own."""
-    with Installation(data_dir=tmp_path_factory.mktemp("story") / "data", env=ENVIRONMENT) as running:
+    with Installation(
+        data_dir=tmp_path_factory.mktemp("story") / "data", env=ENVIRONMENT, template=template
+    ) as running:
         yield running
 
 

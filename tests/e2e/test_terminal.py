@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 from tests.e2e.story import Api
 from tests.e2e.test_console_pages import ARGUMENTS, CHROMIUM, PATIENCE_MS, Watched
-from tests.support.processes import Installation, wait_for
+from tests.support.processes import Installation, Template, wait_for
 from tests.support.sshd import USER, Sshd, make_key, sshd
 
 
@@ -43,10 +43,10 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 
 def test_terminal_is_typed_in_survives_a_reload_and_is_replayed(
-    browser: Browser, machine: Sshd, key: Path, tmp_path_factory: pytest.TempPathFactory
+    browser: Browser, machine: Sshd, key: Path, tmp_path_factory: pytest.TempPathFactory, template: Template
 ) -> None:
     expect.set_options(timeout=PATIENCE_MS)
-    with Installation(data_dir=tmp_path_factory.mktemp("terminal") / "data") as installation:
+    with Installation(data_dir=tmp_path_factory.mktemp("terminal") / "data", template=template) as installation:
         assert installation.admin is not None
         api = Api(installation.port, installation.admin.username, installation.admin.password)
         way = api.call(

@@ -16,15 +16,15 @@ from websockets.sync.client import connect
 
 from apps.core.masking import Masker
 from tests.e2e.story import Api
-from tests.support.processes import ROOT, Installation, wait_for
+from tests.support.processes import ROOT, Installation, Template, wait_for
 
 SECRETS = 150
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(tmp_path_factory: pytest.TempPathFactory, template: Template) -> Iterator[Installation]:
     """One installation for both tests."""
-    with Installation(data_dir=tmp_path_factory.mktemp("vault") / "data") as running:
+    with Installation(data_dir=tmp_path_factory.mktemp("vault") / "data", template=template) as running:
         yield running
 
 

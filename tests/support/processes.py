@@ -11,6 +11,7 @@ import os
 import random
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -111,22 +112,38 @@ class Admin:
     password: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A folder whose database a start has made ready, to be copied for installations that have another subject."""
+
+    data_dir: Path
+    admin: Admin
+
+
 class Installation:
     """`manage.py up` on a folder of its own. Starting it again on the same folder is another `start()`."""
 
-    def __init__(self, *, data_dir: Path, port: int | None = None, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        data_dir: Path,
+        port: int | None = None,
+        env: Mapping[str, str] | None = None,
+        template: Template | None = None,
+    ) -> None:
+        if template is not None:
+            shutil.copytree(template.data_dir, data_dir)
+        self.admin = template.admin if template is not None else None
         self.data_dir, self.port = data_dir, port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.admin: Admin | None = None
         self.command, self.cwd = [sys.executable, str(ROOT / "manage.py"), "up"], ROOT
         self.environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         self.environment |= {"DATA_DIR": str(data_dir), "HOST": "127.0.0.1", "PORT": str(self.port), **(env or {})}
         self._output = data_dir.with_name(f"{data_dir.name}.up.log")
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> "Installation":
-        """Start the product and wait until it says that it is ready."""
-        begin = self._output.stat().st_size if self._output.exists() else 0
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the product and wait for nothing."""
         with self._output.open("ab") as output:
             process = self._process = subprocess.Popen(
                 self.command,
@@ -137,6 +154,12 @@ class Installation:
                 stderr=output,
                 start_new_session=True,
             )
+        return process
+
+    def start(self) -> "Installation":
+        """Start the product and wait until it says that it is ready."""
+        begin = self._output.stat().st_size if self._output.exists() else 0
+        process = self.launch()
 
         def said() -> str:
             return self._output.read_bytes()[begin:].decode(errors="replace")
@@ -152,6 +175,11 @@ class Installation:
     def output(self) -> str:
         """Return everything that the supervisor has printed, over all of its starts."""
         return self._output.read_text(errors="replace")
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the supervisor runs."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def supervisor_pid(self) -> int:
@@ -207,7 +235,7 @@ class Installation:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the product as Ctrl-C or a service manager does, and see that nothing is left of it."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.is_running:
             self._process.send_signal(number)
             assert self._process.wait(PATIENCE_S) == 0, self.output()
         self.assert_nothing_left()
@@ -224,6 +252,20 @@ class Installation:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+
+def make_template(data_dir: Path) -> Template:
+    """Start the product on a new folder until its database is ready, and end it."""
+    admin = Admin(username="admin", password=secrets.token_urlsafe(20))
+    starting = Installation(data_dir=data_dir, env={"ADMIN_PASSWORD": admin.password})
+    process = starting.launch()
+    try:
+        written = data_dir / "version.json"
+        wait_for(lambda: written.exists() or process.poll() is not None, what="a database that is ready")
+        assert process.poll() is None, f"the start failed:\n{starting.output()}"
+    finally:
+        starting.stop()
+    return Template(data_dir=data_dir, admin=admin)
 
 
 class ScaleLayout:
