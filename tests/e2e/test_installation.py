@@ -28,11 +28,17 @@ def log_in(port: int, admin: Admin) -> str:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """One installation for all tests; each leaves it running as it found it."""
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The installation of all tests, for those that begin by stopping it."""
     env = {"SMTP_PORT": str(free_port()), "SMTP_DOMAIN": "watch.example.org"}
     with Installation(data_dir=tmp_path_factory.mktemp("up") / "data", env=env) as running:
         yield running
+
+
+@pytest.fixture
+def installation(one: Installation) -> Installation:
+    """The same, running."""
+    return one if one.is_running else one.start()
 
 
 def test_first_start_shows_where_it_is_and_the_password_once(installation: Installation) -> None:
@@ -121,34 +127,33 @@ def test_killed_supervisor_leaves_nothing_and_the_next_start_goes_on(installatio
 def test_interrupt_ends_everything_and_exits_0(installation: Installation) -> None:
     installation.stop(signal.SIGINT)
     assert installation.output().rstrip().endswith("Watchkeeper has stopped.")
-    installation.start()
 
 
-def test_older_folder_is_backed_up_before_it_is_migrated(installation: Installation) -> None:
-    file, backups = installation.data_dir / "version.json", installation.data_dir / "backups"
-    installation.stop()
+def test_older_folder_is_backed_up_before_it_is_migrated(one: Installation) -> None:
+    file, backups = one.data_dir / "version.json", one.data_dir / "backups"
+    one.stop()
     version = json.loads(file.read_text())
     assert version["version"] == VERSION
     assert list(backups.iterdir()) == []
     file.write_text(json.dumps({**version, "version": "0.0.1"}))
-    installation.start()
+    one.start()
     [copy] = backups.iterdir()
     assert copy.name.startswith("before-0.0.1-")
-    assert str(copy) in installation.output()
+    assert str(copy) in one.output()
     assert json.loads(file.read_text())["version"] == VERSION
 
 
-def test_wrong_vault_key_is_one_sentence_and_exit_1(installation: Installation) -> None:
-    installation.stop()
-    key = installation.data_dir / "keys" / "vault_key"
+def test_wrong_vault_key_is_one_sentence_and_exit_1(one: Installation) -> None:
+    one.stop()
+    key = one.data_dir / "keys" / "vault_key"
     right = key.read_text()
     key.write_text("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
     done = subprocess.run(
-        installation.command, cwd=installation.cwd, env=installation.environment, stdin=subprocess.DEVNULL,
+        one.command, cwd=one.cwd, env=one.environment, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     key.write_text(right)
-    installation.start()
+    one.start()
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1, done.stderr
