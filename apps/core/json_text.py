@@ -20,13 +20,21 @@ def parse_json(text: str) -> Any:
         value = json.loads(text, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except (json.JSONDecodeError, _NoNumber):
+        raise
+    except ValueError:  # thousands of digits; Python's words speak of its own settings
+        raise ValueError("it holds a number that is too long") from None
     if (_ESCAPED.search(text) or _HALF.search(text)) and _holds_half(value):
         raise ValueError("half of a surrogate pair (\\ud800 to \\udfff) is no character")
     return value
 
 
+class _NoNumber(ValueError):
+    """A word that stands for a number, in no JSON."""
+
+
 def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise _NoNumber(f"{name} is no number of JSON")
 
 
 def _holds_half(value: Any) -> bool:

@@ -20,6 +20,7 @@ from tests.factories.fleet import make_server
         ("[" * 100_000, "nested"),
         ("[NaN]", "NaN"),
         ("[-Infinity]", "Infinity"),
+        ("[" + "7" * 5000 + "]", "too long"),
         ("[1,]", "column"),
     ],
 )
