@@ -116,12 +116,14 @@ def test_script_installs_enrols_renews_and_removes(platform: HTTPServer, tmp_pat
     state = place / "state"
     assert (state / "key.pem").stat().st_mode & 0o777 == 0o600 and state.stat().st_mode & 0o777 == 0o700
     program = place / "watchkeeper-agent.py"
+    assert {one.name for one in place.glob("*.py*")} | {one.name for one in place.glob(".*")} == {program.name}
     assert sha256(program.read_bytes()).hexdigest() in (tmp_path / "install.sh").read_text()
     line = ran.stdout.strip().splitlines()[-1]
     status = subprocess.run(["sh", "-c", f"{line[: -len(' run')]} status"], capture_output=True, text=True, check=False)
     assert '"is_enrolled": false' in status.stdout, status.stderr  # the line that it prints is one that runs
     assert _run(platform, tmp_path, *here).returncode == 0  # without a token it renews the program
     assert EnrolmentToken.objects.get().used == 1
+    (place / ".watchkeeper-agent.py.1").touch()  # what an interrupted installation left
     assert _run(platform, tmp_path, *here, "--uninstall").returncode == 0 and not place.exists()
 
 

@@ -168,7 +168,7 @@ uninstall() {
         rm -f "/etc/systemd/system/$SERVICE.service"
         systemctl daemon-reload || true
     fi
-    rm -rf "$place/venv" "$place/watchkeeper-agent.py" "$state"
+    rm -rf "$place/venv" "$place/watchkeeper-agent.py" "$place"/.watchkeeper-agent.py.* "$state"
     rmdir "$place" 2>/dev/null || true
     if [ -z "$dir" ] && [ "$run_as" = "$SERVICE" ] && id -u -- "$run_as" >/dev/null 2>&1; then
         if has userdel; then userdel "$run_as" || true; else deluser "$run_as" || true; fi
@@ -256,7 +256,8 @@ main() {
     fi
 
     temporary=$(mktemp -d)
-    trap 'rm -rf "$temporary"' EXIT
+    arriving=
+    trap 'rm -rf "$temporary" ${arriving:+"$arriving"}' EXIT
     trap 'exit 130' INT TERM
     fetch "$URL/agent/watchkeeper-agent.py" "$temporary/agent.py" || fail "the program could not be fetched from $URL."
     [ "$(sha256_of "$temporary/agent.py")" = "$SHA256" ] ||
@@ -268,8 +269,11 @@ main() {
     fi
     mkdir -p "$state"
     chmod 0700 "$state"
-    chmod 0644 "$temporary/agent.py"
-    mv "$temporary/agent.py" "$place/watchkeeper-agent.py"
+    # Copied beside its place and renamed: an agent that starts meanwhile finds the old program or the new one, whole.
+    arriving=$place/.watchkeeper-agent.py.$$
+    cp "$temporary/agent.py" "$arriving"
+    chmod 0644 "$arriving"
+    mv -f "$arriving" "$place/watchkeeper-agent.py"
     prepare_python
 
     if [ -n "$token" ]; then

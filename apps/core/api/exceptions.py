@@ -84,7 +84,9 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
             invalid_body(error.message_dict if hasattr(error, "error_dict") else error.messages), status=422
         )
     if isinstance(error, drf.ValidationError):
-        return Response(invalid_body(error.detail), status=422)
+        # What is wrong with a request to read is one of its filters.
+        where = "query" if getattr(context.get("request"), "method", "") in ("GET", "HEAD") else "body"
+        return Response(invalid_body(error.detail, where), status=422)
     if isinstance(error, drf.APIException):
         return _framework_error(error)
     request = context.get("request")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -33,7 +34,11 @@ class HasCode(BasePermission):
     message = "Your role does not allow this."
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Return whether the caller may; fails closed where the view names no code."""
+        """Return whether the caller may; fails closed where the view names no code.
+
+        Raises:
+            MethodNotAllowed: the path has no such method (405); a stranger is asked who it is first.
+        """
         method = request.method or "GET"
         if method == "OPTIONS":
             return True
@@ -41,6 +46,8 @@ class HasCode(BasePermission):
         if code == PUBLIC:
             return True
         caller = caller_of(request)
+        if caller is not None and not hasattr(view, method.lower()):
+            raise MethodNotAllowed(method)
         if code is None or caller is None:
             return False
         if caller.can(code):
