@@ -1,5 +1,6 @@
 """Containers in the console: on their server's page, and the lines of one."""
 
+import re
 from typing import Any
 
 from django.contrib import messages
@@ -26,6 +27,8 @@ ACTIONS = {
 }
 TAILS = (TAIL, 500, 2000)
 _TONES = {"running": "ok", "restarting": "warn", "paused": "warn", "dead": "crit"}
+#: How engines tell that a container's process ended with an error: "Exited (1) 5 minutes ago".
+_ENDED_WITH_ERROR = re.compile(r"Exited \((?!0\))-?\d+\)")
 
 
 def _server(server_id: Any, actor: Principal) -> Server:
@@ -85,7 +88,10 @@ def act_view(request: HttpRequest, server_id: Any, container: str, action: str) 
     return HttpResponseRedirect(reverse("admin:fleet_server_detail", args=[server.pk]))
 
 
-def _state_badge(state: str) -> Any:
+def _state_badge(state: str, status: str = "") -> Any:
+    """Draw the state; a container whose process ended with an error is marked."""
+    if state == "exited" and _ENDED_WITH_ERROR.match(status):
+        return badge(state, "Exited with an error", "warn")
     return badge(state, tone=_TONES.get(state, "unknown"))
 
 
@@ -120,7 +126,7 @@ def _drawn(server: Server, one: dict[str, Any], offered: list[str], *, has_logs:
             buttons.append({"label": label, "icon": icon, "url": path, "is_danger": name != "start"})
     return {
         **one,
-        "badge": _state_badge(one["state"]),
+        "badge": _state_badge(one["state"], one["status"]),
         "group": "/".join(filter(None, (one["project"], one["service"]))),
         "ports": [
             f"{port['public_port']}→{port['private_port']}" if "public_port" in port else str(port["private_port"])

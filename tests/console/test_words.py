@@ -19,6 +19,10 @@ def test_name_outside_of_the_catalogue_is_said_as_it_is() -> None:
     assert (happening("test"), happening("thing.went_away")) == ("Test", "Thing went away")
 
 
+def test_patterns_say_what_they_take() -> None:
+    assert (happening("*"), happening("alert.*")) == ("Everything that happens", "Everything of the family “alert”")
+
+
 @pytest.mark.django_db
 def test_audit_trail_says_what_happened_and_names_the_event() -> None:
     row = make_fact("status.group_created")

@@ -342,6 +342,14 @@ def test_servers_page_offers_what_fits_the_state_and_the_person(agent: Any) -> N
     assert "/stop/" not in console_as("operator").get(url).content.decode()
 
 
+@pytest.mark.parametrize(("status", "is_marked"), [("Exited (0)", False), ("Exited (137) 2 hours ago", True)])
+def test_container_that_ended_with_an_error_is_marked(agent: Any, status: str, is_marked: bool) -> None:
+    server = _server(agent)
+    push(server, {**snapshot(), "docker": {**BLOCK, "containers": [{**BLOCK["containers"][1], "status": status}]}})
+    page = console_as("viewer").get(reverse("admin:fleet_server_detail", args=[server.pk])).content.decode()
+    assert status in page and ("Exited with an error" in page) is is_marked
+
+
 @threaded
 def test_buttons_act_and_say_what_became_of_it(agent: Any) -> None:
     server, client = _server(agent), console_as("operator")

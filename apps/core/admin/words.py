@@ -87,7 +87,11 @@ def spaced(name: str) -> str:
 
 
 def happening(name: str) -> str:
-    """Return what an event says in few words: how its sentence in the catalogue begins."""
+    """Return what an event says in few words: how its sentence in the catalogue begins; patterns say what they take."""
+    if name == "*":
+        return "Everything that happens"
+    if name.endswith(".*"):
+        return f"Everything of the family “{spaced(name[:-2].replace('.', ' '))}”"
     declared = catalogue.get(name)
     if declared is None:
         return name.replace("_", " ").replace(".", " ").capitalize()
