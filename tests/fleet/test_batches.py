@@ -29,6 +29,7 @@ from tests.factories.batches import make_batch, make_machines
 from tests.factories.fleet import make_server
 from tests.factories.secrets import make_secret
 from tests.factories.ssh import make_connection
+from tests.support.console import console_as
 from tests.support.sshd import Sshd, make_key, sshd
 
 ACTOR = system("test")
@@ -180,6 +181,13 @@ def test_batch_outlives_its_process_and_no_machine_has_two_turns(machines: list[
     assert ends(batch) == ["lost", "lost", "succeeded", "succeeded", "succeeded"]
     assert len(trace.read_text().splitlines()) == 3
     assert (batch.failed, batch.runs.get(position=0).output) == (2, "so far")
+    # What was lost may have done its work: it is not repeated with what failed, only where somebody says so.
+    page = console_as("operator").get(f"/admin/fleet/commandbatch/{batch.pk}/").content.decode()
+    assert "Run again where it failed" not in page and "Run where it did not succeed" in page
+    with pytest.raises(Conflict, match="may have done its work"):
+        retry_batch(actor=ACTOR, batch_id=batch.pk)
+    rest = drive(retry_batch(actor=ACTOR, batch_id=batch.pk, scope="unsuccessful"))
+    assert ends(rest) == ["succeeded"] * 2
 
 
 @pytest.mark.django_db(transaction=True)

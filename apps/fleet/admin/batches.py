@@ -76,6 +76,13 @@ def _is_over(row: CommandBatch) -> bool:
     return row.status != BatchStatus.RUNNING
 
 
+def _has_ended(row: CommandBatch, *statuses: str) -> bool:
+    """Return whether the batch is over and ended so on a machine that is still there."""
+    if not _is_over(row) or row.failed + row.skipped == 0:
+        return False
+    return row.runs.filter(status__in=statuses, server__isnull=False).exists()
+
+
 @admin.register(CommandBatch)
 class CommandBatchAdmin(ConsoleAdmin):
     """One command on many servers."""
@@ -107,13 +114,14 @@ class CommandBatchAdmin(ConsoleAdmin):
         ),
         Transition(
             "retry", "Run again where it failed", "replay", "commands:run", _retry("failed"),
-            offered=lambda row: _is_over(row) and row.failed > 0,
+            offered=lambda row: _has_ended(row, RunStatus.FAILED, RunStatus.TIMED_OUT),
             ask="Run this command again on the servers where it failed?", tone="primary",
         ),
         Transition(
             "rest", "Run where it did not succeed", "playlist_play", "commands:run", _retry("unsuccessful"),
-            offered=lambda row: _is_over(row) and row.skipped > 0,
-            ask="Run this command on all servers where it failed or had no turn?",
+            offered=lambda row: _has_ended(row, RunStatus.LOST, RunStatus.SKIPPED, RunStatus.CANCELLED),
+            ask="Run this command on all servers where it failed, was lost or had no turn? Where it was lost it may "
+            "have done its work already.",
         ),
         Transition(
             "again", "Run again on all", "repeat", "commands:run", _retry("all"),

@@ -134,7 +134,8 @@ class BatchRetrySerializer(serializers.Serializer[Any]):
     scope = serializers.ChoiceField(
         choices=[(name, name) for name in RETRIES],
         default="failed",
-        help_text="failed: failed, timed out or lost; unsuccessful: skipped and cancelled ones too; all: every one.",
+        help_text="failed: failed or timed out; unsuccessful: lost (it may have done its work there), skipped and "
+        "cancelled ones too; all: every one.",
     )
 
 

@@ -29,7 +29,8 @@ PARALLEL, PARALLEL_MOST = 10, 200
 TARGETS_TOLD = 100
 #: Which machines of a batch run again.
 RETRIES = {
-    "failed": BAD,
+    # Not where it was lost: there it may have done its work, and somebody looks first.
+    "failed": (RunStatus.FAILED, RunStatus.TIMED_OUT),
     "unsuccessful": (*BAD, RunStatus.SKIPPED, RunStatus.CANCELLED),
     "all": tuple(RunStatus.values),
 }
@@ -218,8 +219,9 @@ def create_batch(
 
 
 def retry_batch(*, actor: Principal, batch_id: UUID | str, scope: str = "failed") -> CommandBatch:
-    """Run a batch again as a new one, on the machines where it failed ("failed"), did not succeed ("unsuccessful"), or
-    on all of them ("all"); as it was, without a canary where only failures are repeated.
+    """Run a batch again as a new one, on the machines where it failed or timed out ("failed"), where it did not
+    succeed, also where it was lost and may have done its work ("unsuccessful"), or on all of them ("all"); as it was,
+    without a canary where only some are repeated.
 
     Raises:
         NotFound: no such batch (404). Conflict: it runs still, nothing is left to repeat, or its input is gone (409).
@@ -236,6 +238,11 @@ def retry_batch(*, actor: Principal, batch_id: UUID | str, scope: str = "failed"
     runs = batch.runs.filter(status__in=RETRIES[scope], server__isnull=False).order_by("position")
     servers = [run.server for run in runs.select_related("server__ssh_connection").defer("output") if run.server]
     if not servers:
+        if scope == "failed" and batch.failed:
+            raise Conflict(
+                "Where it did not end by itself it was lost, and may have done its work: look there, and run it on "
+                "those too with the scope “unsuccessful”."
+            )
         raise Conflict("There is no machine to run it on again.")
     targets = _targets(servers, actor)
     plan = Plan(batch.parallel, batch.canary if scope == "all" else 0, min(batch.stop_after, len(targets)))
