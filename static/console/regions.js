@@ -6,6 +6,7 @@
 import { follow, isLive, onReset } from "./live.js";
 import { refresh as refreshTimes } from "./times.js";
 
+const FOCUSABLE = "a[href], button, summary";
 const waiting = new Set();
 let timer = null;
 let running = false;
@@ -49,10 +50,18 @@ function replace(id, fresh) {
   const old = document.getElementById(id);
   const now = fresh.getElementById(id);
   if (!old || !now) return;
-  if (old.contains(document.activeElement) && /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName)) return;
+  const focused = old.contains(document.activeElement) ? document.activeElement : null;
+  if (focused && /^(INPUT|SELECT|TEXTAREA)$/.test(focused.tagName)) return;
+  if (old.querySelector(":active")) { // a button that goes while it is pressed does nothing
+    waiting.add(id);
+    return;
+  }
+  const place = focused ? [...old.querySelectorAll(FOCUSABLE)].indexOf(focused) : -1;
   const open = [...old.querySelectorAll("details[open][id]")].map((one) => one.id);
   old.replaceChildren(...now.childNodes);
   for (const name of open) document.getElementById(name)?.setAttribute("open", "");
+  const same = place < 0 ? null : old.querySelectorAll(FOCUSABLE)[place];
+  if (same?.textContent === focused?.textContent) same?.focus({ preventScroll: true });
   refreshTimes(old);
   old.dispatchEvent(new CustomEvent("wk:drawn", { bubbles: true }));
 }

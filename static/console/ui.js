@@ -64,9 +64,15 @@ function ask(form, submitter) {
       const field = form.querySelector("input[name=note]") || form.appendChild(Object.assign(document.createElement("input"), { type: "hidden", name: "note" }));
       field.value = note.value;
     }
-    form.dataset.sure = "1";
     dialog.close();
+    // The part of the page that held the form may have been drawn anew meanwhile; outside the page a form sends nothing.
+    if (!form.isConnected) {
+      form.hidden = true;
+      document.body.append(form);
+    }
+    form.dataset.sure = "1";
     form.requestSubmit(submitter || undefined);
+    delete form.dataset.sure; // who comes back to this page is asked again
   };
   dialog.showModal();
   (note || yes).focus();

@@ -143,6 +143,8 @@ def _use_the_console(installation: Installation, *, engine_state: Any) -> None:
         expect(section).to_contain_text("shop-web", timeout=PATIENCE_MS)
         _assert_fits(page)
         section.get_by_role("button", name="Stop shop-web").click()
+        # The section is drawn anew with every sample; what was asked is still done.
+        page.evaluate("new Promise(drawn => addEventListener('wk:drawn', drawn, { once: true })).then(() => null)")
         page.locator("dialog").get_by_role("button", name="Stop").click()
         expect(page.get_by_text("shop-web was stopped.").first).to_be_visible(timeout=PATIENCE_MS)
         assert engine_state() == "exited"
