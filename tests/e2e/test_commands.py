@@ -60,8 +60,8 @@ def test_batch_goes_on_after_kills_and_no_machine_has_two_turns(
         begun = Counter(trace.read_text().splitlines())
         assert len({line.split()[-1] for line in begun}) == begun.total(), begun  # the port: each machine at most once
 
-        # What was lost held no slot any more, and is what runs again.
-        again = api.call("POST", f"{path}/retry", {})
+        # What was lost held no slot any more, and is what runs again where somebody says so.
+        again = api.call("POST", f"{path}/retry", {"scope": "unsuccessful"})
         assert again["hosts"] == counts["lost"]
         path = f"/api/v1/command-batches/{again['batch_id']}"
         wait_for(lambda: api.call("GET", path)["status"] == "succeeded", what="the retry", patience_s=60)
