@@ -1,6 +1,9 @@
 """The edge: addresses, hosts, limits, headers."""
 
+import asyncio
 import ipaddress
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -43,7 +46,11 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _ask(
-    path: str = "/api/v1/x", *, headers: list[tuple[bytes, bytes]] | None = None, chunks: list[bytes] | None = None
+    path: str = "/api/v1/x",
+    *,
+    headers: list[tuple[bytes, bytes]] | None = None,
+    chunks: list[bytes] | None = None,
+    edge: Edge | None = None,
 ) -> dict[str, Any]:
     parts = list(chunks or [b""])
     sent: list[Message] = []
@@ -64,7 +71,7 @@ async def _ask(
         "client": ("127.0.0.1", 1),
         "headers": headers if headers is not None else [(b"host", b"localhost")],
     }
-    await Edge(_echo)(scope, receive, send)
+    await (edge or Edge(_echo))(scope, receive, send)
     return {
         "status": sent[0]["status"],
         "headers": {name.decode(): value.decode() for name, value in sent[0]["headers"]},
@@ -107,3 +114,39 @@ async def test_blocked_address_is_403(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registries.address_gates._items, "accounts", lambda address: address != "127.0.0.1")
     answer = await _ask()
     assert answer["status"] == 403
+
+
+async def test_gates_are_asked_once_for_all_who_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    may_answer = threading.Event()
+
+    def gate(address: str) -> bool:
+        asked.append(address)
+        return may_answer.wait(10)
+
+    monkeypatch.setitem(registries.address_gates._items, "accounts", gate)
+    edge = Edge(_echo)
+    waiting = [asyncio.create_task(_ask(edge=edge)) for _ in range(5)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()  # who goes away takes the question from nobody
+    may_answer.set()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [one["status"] for one in answers[1:] if isinstance(one, dict)] == [200] * 4
+    assert asked == ["127.0.0.1"]
+
+
+async def test_gates_of_a_busy_address_are_asked_again_before_their_answer_is_too_old(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = iter((True, False))
+    monkeypatch.setitem(registries.address_gates._items, "accounts", lambda address: next(answers))
+    monkeypatch.setattr("apps.core.asgi.edge.GATE_KEPT_S", 3600.0)
+    edge = Edge(_echo)
+    assert (await _ask(edge=edge))["status"] == 200
+    assert edge.admit("127.0.0.1", [(b"host", b"localhost")])
+    assert not edge._asking
+    edge._gates["127.0.0.1"] = (True, time.perf_counter() - 1900)
+    assert edge.admit("127.0.0.1", [(b"host", b"localhost")])
+    await edge._asking["127.0.0.1"]
+    assert edge.admit("127.0.0.1", [(b"host", b"localhost")]) is None  # refused on the usual way
+    assert (await _ask(edge=edge))["status"] == 403

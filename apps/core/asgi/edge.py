@@ -2,6 +2,7 @@
 behind it.
 """
 
+import asyncio
 import ipaddress
 import json
 import logging
@@ -123,14 +124,18 @@ class Edge:
         self.app = app
         self.quick = tuple(quick)
         self._gates: dict[str, tuple[bool, float]] = {}
+        self._asking: dict[str, asyncio.Task[bool]] = {}
 
     def admit(self, peer: str, raw_headers: Sequence[tuple[bytes, bytes]]) -> context.RequestContext | None:
         """Return the facts of a request that may come in at once, None if it has to take the usual way."""
         headers, forwarded = _read_headers(raw_headers)
         facts = _facts(peer, headers, forwarded)
         kept = self._gates.get(facts.address)
-        if kept is None or time.perf_counter() - kept[1] > GATE_KEPT_S or self._refusal(headers, kept[0], 0):
+        age = time.perf_counter() - kept[1] if kept else 0.0
+        if kept is None or age > GATE_KEPT_S or self._refusal(headers, kept[0], 0):
             return None
+        if age > GATE_KEPT_S / 2 and facts.address not in self._asking:
+            self._ask_again(facts.address)  # in good time: else all who come at once would have to wait for it
         return facts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,7 +171,7 @@ class Edge:
             await send(message)
 
         kept = self._gates.get(address)
-        is_allowed = kept[0] if kept and began - kept[1] <= GATE_KEPT_S else await self._ask_gates(address, began)
+        is_allowed = kept[0] if kept and began - kept[1] <= GATE_KEPT_S else await self._ask_gates(address)
         limit = self._limit(path)
         refusal = self._refusal(headers, is_allowed, limit)
         try:
@@ -201,10 +206,22 @@ class Edge:
                 return limit
         return BODY_LIMIT
 
-    async def _ask_gates(self, address: str, now: float) -> bool:
+    async def _ask_gates(self, address: str) -> bool:
+        # Asked once for all who wait; one who goes away takes the question from nobody.
+        return await asyncio.shield(self._asking.get(address) or self._ask_again(address))
+
+    def _ask_again(self, address: str) -> asyncio.Task[bool]:
+        task = self._asking[address] = asyncio.get_running_loop().create_task(self._renew(address))
+        return task
+
+    async def _renew(self, address: str) -> bool:
+        now = time.perf_counter()
+        try:
+            is_allowed: bool = await sync_to_async(_ask_gates, thread_sensitive=False)(address)
+        finally:
+            del self._asking[address]
         if len(self._gates) > 10_000:
             self._gates.clear()
-        is_allowed: bool = await sync_to_async(_ask_gates, thread_sensitive=False)(address)
         self._gates[address] = (is_allowed, now)
         return is_allowed
 
